@@ -1,0 +1,26 @@
+"""The operations a function's code can ask for, under the names they have on the wire."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Opcode(enum.Enum):
+    """What a step is, as every driver reports it and the engine reads it.
+
+    Example:
+        >>> Opcode("StepRun") is Opcode.STEP_RUN
+        True
+
+    Mirrors the op codes of https://www.inngest.com/docs/learn/inngest-steps
+    """
+
+    STEP_RUN = "StepRun"
+    STEP_ERROR = "StepError"
+    STEP_FAILED = "StepFailed"
+    STEP_PLANNED = "StepPlanned"
+    SLEEP = "Sleep"
+    WAIT_FOR_EVENT = "WaitForEvent"
+    INVOKE = "InvokeFunction"
+    AI_GATEWAY = "AIGateway"
+    RUN_COMPLETE = "RunComplete"

@@ -1,0 +1,53 @@
+"""The seam between what user code calls (``ctx.step``, ``ctx.group``) and the driver that carries it out.
+
+``Step`` and ``StepSync`` turn a call into a :class:`StepCall` and hand it to the session of their run. The session
+answers with the memoised result, or suspends the function until there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from inngest_celery.opcodes import Opcode
+from inngest_celery.sdk.event import Event
+
+
+@dataclass(slots=True)
+class StepCall:
+    """One call of a step method, before it is known whether its result is memoised.
+
+    Attributes:
+        op: what kind of step it is.
+        step_id: the id as the user wrote it.
+        opts: the options as they stand on the wire (``protocol`` names: ``event``, ``if``, ``timeout``, ...).
+        name: the ``name`` field on the wire: the event of a wait, the instant of a sleep, else the step id.
+        body: for ``STEP_RUN``, runs the user's handler once and returns its JSON-able result, or an awaitable of it.
+        emits: events that the body wants stored in the same transaction as its result (``step.send_event``).
+    """
+
+    op: Opcode
+    step_id: str
+    opts: dict[str, object] | None = None
+    name: str = ""
+    body: Callable[[], object] | None = None
+    emits: list[Event] = field(default_factory=list)
+
+
+class Session(Protocol):
+    """One live execution of a run's function, as ``Step`` and ``Group`` see it."""
+
+    run_id: str
+
+    async def reach(self, call: StepCall) -> object:
+        """Give the step's memoised data, or suspend the calling coroutine until it exists; raises ``StepError``."""
+
+    def reach_sync(self, call: StepCall) -> object:
+        """As :meth:`reach`, for a function that is not a coroutine."""
+
+    async def parallel(self, callables: Sequence[Callable[[], Awaitable[object]]], *, race: bool) -> tuple[object, ...]:
+        """Run the branches side by side; the results come in the order of the branches."""
+
+    def parallel_sync(self, callables: Sequence[Callable[[], object]], *, race: bool) -> tuple[object, ...]:
+        """As :meth:`parallel`, for a function that is not a coroutine."""
