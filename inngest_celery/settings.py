@@ -1,0 +1,111 @@
+"""All settings, in one model.
+
+They live in the Celery app's own configuration in lower case (``app.conf.inngest_database_url = ...``; under Django's
+``CELERY_`` namespace ``CELERY_INNGEST_DATABASE_URL``). Where the app sets nothing, the environment does
+(``INNGEST_DATABASE_URL``), and then the default. The README's table is generated from the descriptions here.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from celery import Celery
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "inngest_"
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used. ``code`` is ``setting_invalid``; the message names the setting and says what it takes."""
+
+    code = "setting_invalid"
+
+
+class Settings(BaseModel):
+    """What ``inngest_…`` in the Celery configuration may say. Times are seconds unless a name says otherwise."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database_url: str = Field(
+        "sqlite:///.inngest/inngest.db",
+        description="SQLAlchemy URL of the database that holds events, runs and steps (`postgresql+psycopg://…`, "
+        "`mysql+pymysql://…`, `sqlite:///…`).",
+    )
+    table_schema: str | None = Field(None, description="Database schema for the tables; the connection's own if empty.")
+    task_queue: str | None = Field(None, description="Queue for functions that name none; the app's default if empty.")
+    horizon: float = Field(
+        60.0, gt=0, description="A job due sooner than this gets a Celery message with an ETA; a later one stays a row."
+    )
+    slice: float = Field(
+        0.25,
+        ge=0,
+        description="How long a worker may keep a run and take its next steps itself. 0 sends a message for every step.",
+    )
+    sweep_interval: float = Field(1.0, gt=0, description="How often due, lost and abandoned jobs are looked for.")
+    sweep_limit: int = Field(500, ge=1, description="The most jobs that one sweep takes up.")
+    lease: float = Field(
+        30.0, ge=1, description="How long a worker holds a job without renewing; a dead worker's job moves on after it."
+    )
+    hint_timeout: float = Field(
+        10.0, gt=0, description="How long a message may stay unanswered before it is sent again; doubles each time."
+    )
+    cron_missed: Literal["latest", "skip"] = Field(
+        "latest", description="What becomes of cron ticks missed while nothing ran: run the latest once, or none."
+    )
+    retry_interval: float | None = Field(
+        None, gt=0, description="A constant delay between attempts instead of the official table; for development."
+    )
+    clock: str = Field("system", description="`system`, or `file:<path>` for a clock that tests can move.")
+    pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
+
+    @property
+    def lease_ms(self) -> int:
+        return round(self.lease * 1000)
+
+    @property
+    def horizon_ms(self) -> int:
+        return round(self.horizon * 1000)
+
+    @property
+    def slice_ms(self) -> int:
+        return round(self.slice * 1000)
+
+    @property
+    def hint_timeout_ms(self) -> int:
+        return round(self.hint_timeout * 1000)
+
+
+def settings_of(app: Celery) -> Settings:
+    """Read the settings of a Celery app.
+
+    Raises:
+        SettingsError: a name that starts with ``inngest_`` is unknown, or a value does not fit.
+
+    Example:
+        >>> app = Celery(); app.conf.inngest_horizon = 30
+        >>> settings_of(app).horizon
+        30.0
+    """
+    given: dict[str, object] = {}
+    for field in Settings.model_fields:
+        value = os.environ.get((PREFIX + field).upper())
+        if value is not None:
+            given[field] = value
+    given.update({key.removeprefix(PREFIX): value for key, value in app.conf.items() if key.startswith(PREFIX)})
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = ", ".join(PREFIX + field for field in sorted(Settings.model_fields))
+            lines.append(f"{PREFIX}{name} is not a setting of inngest_celery. Known: {known}")
+        else:
+            lines.append(f"{PREFIX}{name}: {problem['msg']} (it is {problem['input']!r})")
+    return "; ".join(lines)

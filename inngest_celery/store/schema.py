@@ -1,0 +1,176 @@
+"""The tables. Every time is an integer: milliseconds since 1970. JSON is kept as text, exactly as it was recorded.
+
+What must still happen is a row of ``job``; what has happened to a step is a row of ``step``, written once.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+metadata = sa.MetaData()
+
+ULID_LENGTH = 26
+Time = sa.BigInteger
+# 32 MiB of state and 4 MiB a step do not fit MySQL's 64 KiB TEXT.
+Json = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+# MySQL compares text without regard to case by default; ids and names are exact everywhere.
+_TABLE: dict[str, str] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
+
+
+def _text(length: int) -> sa.String:
+    return sa.String(length)
+
+
+event = sa.Table(
+    "inngest_event",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True, comment="internal id, a ULID"),
+    sa.Column("name", _text(512), nullable=False),
+    sa.Column("external_id", _text(512), nullable=False, comment="the sender's id, for idempotency; else the own id"),
+    sa.Column("data", Json, nullable=False, comment="JSON object"),
+    sa.Column("ts", Time, nullable=False, comment="when it happened, as the sender says"),
+    sa.Column("received_at", Time, nullable=False),
+    sa.Index("inngest_event_by_name", "name", "received_at"),
+    **_TABLE,
+)
+
+function = sa.Table(
+    "inngest_function",
+    metadata,
+    sa.Column("id", _text(255), primary_key=True, comment="app id and function id, joined by a hyphen"),
+    sa.Column("app_id", _text(255), nullable=False),
+    sa.Column("config", Json, nullable=False, comment="the function's configuration as it stands on the wire"),
+    sa.Column("checksum", _text(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("task_name", _text(255), nullable=False),
+    sa.Column("queue", _text(255), nullable=False),
+    sa.Column("archived_at", Time),
+    sa.Column("updated_at", Time, nullable=False),
+    **_TABLE,
+)
+
+trigger = sa.Table(
+    "inngest_trigger",
+    metadata,
+    sa.Column("function_id", _text(255), primary_key=True),
+    sa.Column("position", sa.SmallInteger, primary_key=True),
+    sa.Column("event_name", _text(255), nullable=False, comment="exact, or ending in /* or .*"),
+    sa.Column("expression", Json),
+    sa.Index("inngest_trigger_by_name", "event_name"),
+    **_TABLE,
+)
+
+run = sa.Table(
+    "inngest_run",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("function_id", _text(255), nullable=False),
+    sa.Column("event_id", _text(ULID_LENGTH), nullable=False, comment="the event that started it"),
+    sa.Column("idempotency_key", _text(64), comment="one run for one function and event id"),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("reason", _text(255), comment="why it was skipped or cancelled"),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("started_at", Time),
+    sa.Column("ended_at", Time),
+    sa.Column("output", Json, comment="JSON: the result, or the error of a failed run"),
+    sa.Column("parent_run_id", _text(ULID_LENGTH), comment="the run whose invoke step waits for this one"),
+    sa.Column("parent_step_id", _text(64)),
+    sa.Column("celery", Json, comment="JSON: the Celery task id and callbacks of a run started by delay() or a canvas"),
+    sa.UniqueConstraint("idempotency_key", name="inngest_run_once"),
+    sa.Index("inngest_run_by_event", "event_id"),
+    sa.Index("inngest_run_by_function", "function_id", "id"),
+    sa.Index("inngest_run_by_status", "status", "id"),
+    **_TABLE,
+)
+
+step = sa.Table(
+    "inngest_step",
+    metadata,
+    sa.Column("run_id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("id", _text(64), primary_key=True, comment="hash of the step's id"),
+    sa.Column("name", _text(512), nullable=False, comment="the id as the author wrote it"),
+    sa.Column("op", _text(32), nullable=False),
+    sa.Column("memo", Json, nullable=False, comment="what the function sees: {data}, {error}, an event or null"),
+    sa.Column("failed", sa.Boolean, nullable=False),
+    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("queued_at", Time, nullable=False),
+    sa.Column("started_at", Time, nullable=False),
+    sa.Column("ended_at", Time, nullable=False),
+    sa.Column("worker", _text(255)),
+    sa.Column("task_id", _text(64)),
+    **_TABLE,
+)
+
+attempt = sa.Table(
+    "inngest_attempt",
+    metadata,
+    sa.Column("run_id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("step_id", _text(64), primary_key=True, comment="empty for the function's own code"),
+    sa.Column("fence", sa.Integer, primary_key=True),
+    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("name", _text(512), nullable=False),
+    sa.Column("error", Json, nullable=False),
+    sa.Column("started_at", Time, nullable=False),
+    sa.Column("ended_at", Time, nullable=False),
+    sa.Column("retry_at", Time),
+    sa.Column("worker", _text(255)),
+    sa.Column("task_id", _text(64)),
+    **_TABLE,
+)
+
+job = sa.Table(
+    "inngest_job",
+    metadata,
+    sa.Column("subject_id", _text(64), primary_key=True, comment="the run; the event of a route job; a cron's function"),
+    sa.Column("key", _text(64), primary_key=True, comment="the step's hash, or a word for other kinds"),
+    sa.Column("kind", _text(16), nullable=False),
+    sa.Column("name", _text(512), nullable=False, comment="the step's name, shown in Flower"),
+    sa.Column("function_id", _text(255), nullable=False),
+    sa.Column("task_name", _text(255), nullable=False),
+    sa.Column("queue", _text(255), nullable=False),
+    sa.Column("opts", Json, comment="JSON: what the job needs besides the run's state"),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("due_at", Time, nullable=False),
+    sa.Column("sweep_at", Time, nullable=False, comment="when a sweep should look at it, unless it is done by then"),
+    sa.Column("hints", sa.SmallInteger, nullable=False),
+    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("leased_by", _text(255)),
+    sa.Column("leased_until", Time),
+    sa.Column("fence", sa.Integer, nullable=False, comment="raised by every claim; a late result carries an old one"),
+    sa.Index("inngest_job_by_sweep", "sweep_at"),
+    **_TABLE,
+)
+
+wait = sa.Table(
+    "inngest_wait",
+    metadata,
+    sa.Column("run_id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("key", _text(64), primary_key=True, comment="the step's hash; cancel:N for a cancellation"),
+    sa.Column("kind", _text(16), nullable=False),
+    sa.Column("name", _text(512), nullable=False),
+    sa.Column("event_name", _text(512), nullable=False),
+    sa.Column("anchor", _text(64), nullable=False, comment="hash of a path and value that a match must have; or empty"),
+    sa.Column("expression", Json),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("expires_at", Time, nullable=False),
+    sa.Index("inngest_wait_by_event", "event_name", "anchor"),
+    **_TABLE,
+)
+
+topic = sa.Table(
+    "inngest_topic",
+    metadata,
+    sa.Column("event_name", _text(512), primary_key=True, comment="an event name that some run has waited for"),
+    sa.Column("paths", Json, nullable=False, comment="JSON list of the anchor paths in use"),
+    **_TABLE,
+)
+
+lease = sa.Table(
+    "inngest_lease",
+    metadata,
+    sa.Column("name", _text(64), primary_key=True),
+    sa.Column("owner", _text(255), nullable=False),
+    sa.Column("until", Time, nullable=False),
+    **_TABLE,
+)
