@@ -9,11 +9,17 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], timeout: float = 10.0, message: str = "condition", every: float = 0.01) -> T:
-    """Ask again and again until the answer is true, and give that answer.
+def wait_until(
+    condition: Callable[[], T],
+    timeout: float = 10.0,
+    message: str | Callable[[], str] = "the condition",
+    *,
+    every: float = 0.01,
+) -> T:
+    """Ask again and again until the answer is true, and give that answer. Times are seconds.
 
     Raises:
-        AssertionError: it was not true within ``timeout`` seconds; says what was waited for and the last answer.
+        AssertionError: it was not true in time; says what was waited for (``message``) and the last answer.
 
     Example:
         >>> wait_until(lambda: 1 + 1, message="arithmetic")
@@ -25,5 +31,6 @@ def wait_until(condition: Callable[[], T], timeout: float = 10.0, message: str =
         if last:
             return last
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout:g} s in vain for {message}; last answer: {last!r}")
+            what = message() if callable(message) else message
+            raise AssertionError(f"waited {timeout:g} s in vain for {what}; last answer: {last!r}")
         time.sleep(every)

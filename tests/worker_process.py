@@ -1,0 +1,157 @@
+"""A real Celery worker in a process group of its own, to be killed, frozen and looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from tests.waiting import wait_until
+
+Pool = Literal["solo", "prefork", "threads"]
+
+ROOT = Path(__file__).parents[1]
+_READY = re.compile(r"\S+@\S+ ready\.")
+
+
+class WorkerProcess:
+    """``python -m celery -A <app> worker``, started and waited for.
+
+    Args:
+        app: the Celery app, as ``-A`` takes it.
+        log: the file for everything that the worker prints.
+        pool: the worker's pool.
+        concurrency: its processes or threads.
+        queues: what it consumes; the app's default queue if empty.
+        env: variables on top of this process's own.
+        options: more options for the command line.
+        timeout: seconds until it must be ready, and until a stop must be done.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        log: Path,
+        *,
+        pool: Pool = "solo",
+        concurrency: int = 1,
+        queues: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+        timeout: float = 30.0,
+    ) -> None:
+        self.name = log.stem
+        self._log = log
+        self._timeout = timeout
+        # Mingling waits a second for other nodes, and gossip talks to them; no test needs either.
+        command = [sys.executable, "-m", "celery", "-A", app, "worker", "--without-mingle", "--without-gossip"]
+        command += [f"--hostname={self.name}@%h", f"--pool={pool}", f"--concurrency={concurrency}", "--loglevel=INFO"]
+        command += ["-Q", ",".join(queues)] if queues else []
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*command, *options],
+                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the main process runs."""
+        return self._process.poll() is None
+
+    @property
+    def log(self) -> str:
+        """Everything that the worker has printed."""
+        return self._log.read_text(errors="replace")
+
+    def wait_ready(self) -> None:
+        """Wait until the worker consumes.
+
+        Raises:
+            AssertionError: it ended, or took too long; with its log.
+        """
+        wait_until(
+            lambda: _READY.search(self.log) or not self.alive,
+            self._timeout,
+            lambda: f"{self.name} to be ready:\n{self.log}",
+        )
+        assert self.alive, f"worker {self.name} ended with status {self._process.returncode}:\n{self.log}"
+
+    def children(self) -> list[psutil.Process]:
+        """The processes of the pool."""
+        return psutil.Process(self.pid).children() if self.alive else []
+
+    def sigkill(self) -> None:
+        """Kill the worker with all its processes, as a machine that loses power."""
+        self._signal(signal.SIGKILL)
+        self._process.wait(self._timeout)
+        wait_until(lambda: not self._survivors(), self._timeout, f"the death of {self.name}")
+
+    def sigkill_child(self) -> int:
+        """Kill one process of the pool, as the kernel does when memory runs out, and give its pid."""
+        child = self.children()[0]
+        child.kill()
+        return child.pid
+
+    def sigstop(self) -> None:
+        """Freeze the worker: it holds what it holds and does nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def sigcont(self) -> None:
+        """Let a frozen worker go on."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ask for a warm shutdown and wait for it.
+
+        Raises:
+            AssertionError: it took too long, or a process stayed behind.
+        """
+        self._process.terminate()
+        wait_until(lambda: not self.alive, self._timeout, lambda: f"{self.name} to stop:\n{self.log}")
+        self.close()
+
+    def close(self) -> None:
+        """End whatever still runs.
+
+        Raises:
+            AssertionError: the main process was gone already, but others of its group were not.
+        """
+        if self.alive:
+            self.sigkill()
+            return
+        try:
+            wait_until(lambda: not self._survivors(), 5.0, f"the pool of {self.name} to follow its main process")
+        finally:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._survivors():
+            os.killpg(self.pid, number)
+
+    def _survivors(self) -> list[int]:
+        """Processes of the worker's session that run. Zombies do not: init has yet to bury them."""
+        return [process.pid for process in psutil.process_iter(["status"]) if self._owns(process)]
+
+    def _owns(self, process: psutil.Process) -> bool:
+        if process.info["status"] == psutil.STATUS_ZOMBIE:
+            return False
+        try:
+            return os.getsid(process.pid) == self.pid
+        except ProcessLookupError:
+            return False
