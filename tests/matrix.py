@@ -79,7 +79,7 @@ def report(terminal: pytest.TerminalReporter) -> None:
                 ran.update(set(done.keywords) & {*DATABASES, *BROKERS})
     terminal.section("matrix")
     for title, names in (("databases", DATABASES), ("brokers", BROKERS)):
-        terminal.line(f"{title}: " + ", ".join(f"{name} {ran[name]} tests" for name in names if ran[name]))
+        terminal.line(f"{title}: " + (", ".join(f"{name} {ran[name]} tests" for name in names if ran[name]) or "none"))
     for name, why in services.missing().items():
         terminal.line(f"not run on {name}: {why}")
 

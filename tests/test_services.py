@@ -59,11 +59,11 @@ def test_a_database_is_removed_under_an_open_transaction(kind: str, database_ser
 @pytest.mark.parametrize("kind", available(BROKERS))
 def test_a_broker_is_empty_each_time(kind: str, brokers: Brokers) -> None:
     for _ in range(2):
-        with Celery(broker=brokers(kind).empty()).connection_for_write() as connection:
-            with connection.SimpleQueue("celery") as messages:
-                with pytest.raises(Empty):
-                    messages.get(block=False)
-                messages.put("message")
+        app = Celery(broker=brokers(kind).empty())
+        with app.connection_for_write() as connection, connection.SimpleQueue("celery") as messages:
+            with pytest.raises(Empty):
+                messages.get(block=False)
+            messages.put("message")
 
 
 def test_flow_control_has_a_redis(redis_url: str) -> None:
