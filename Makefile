@@ -8,6 +8,7 @@ ARGS ?=
 .PHONY: setup demo test check lint types pyright imports bench format clean
 
 setup: $(READY)
+	@echo "Ready. Next: make demo, or make test"
 
 # Made again when what it installs changes, and from nothing when its Python is gone.
 $(READY): pyproject.toml
@@ -23,8 +24,8 @@ $(READY): pyproject.toml
 	    $$found -m venv --clear .venv; \
 	}
 	@echo "Installing the project and its tools into .venv"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,postgres,mysql]' --group dev
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[embedded,postgres,mysql]' --group dev
 	@touch $@
 
 demo: $(READY)
