@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.event import Event
+
+if TYPE_CHECKING:
+    from inngest_celery.sdk.middleware import MiddlewareChain
 
 
 @dataclass(slots=True)
@@ -21,10 +24,15 @@ class StepCall:
     Attributes:
         op: what kind of step it is.
         step_id: the id as the user wrote it.
-        opts: the options as they stand on the wire (``protocol`` names: ``event``, ``if``, ``timeout``, ...).
+        opts: the options as they stand on the wire (``protocol`` names: ``event``, ``if``, ``timeout``, ...). Two are
+            for the driver, whose clock it is, to turn into an instant: ``duration`` of a sleep (such as ``1500ms``) and
+            ``until`` of a sleep to an instant (milliseconds since 1970).
         name: the ``name`` field on the wire: the event of a wait, the instant of a sleep, else the step id.
-        body: for ``STEP_RUN``, runs the user's handler once and returns its JSON-able result, or an awaitable of it.
-        emits: events that the body wants stored in the same transaction as its result (``step.send_event``).
+        body: for ``STEP_RUN``, runs the user's handler once and returns its result (after the serializer, before the
+            middleware's ``transform_output`` and ``jsonable.encode_output``), or an awaitable of it.
+        emits: events, with their ids, that the body wants stored in the same transaction as its result
+            (``step.send_event``); an event's ``ts`` of 0 stands for now.
+        hashed_id: the hash of the id, which the session sets when it numbers the call, before it runs the body.
     """
 
     op: Opcode
@@ -32,13 +40,15 @@ class StepCall:
     opts: dict[str, object] | None = None
     name: str = ""
     body: Callable[[], object] | None = None
-    emits: list[Event] = field(default_factory=list)
+    emits: list[tuple[str, Event]] = field(default_factory=list)
+    hashed_id: str = ""
 
 
 class Session(Protocol):
     """One live execution of a run's function, as ``Step`` and ``Group`` see it."""
 
     run_id: str
+    middleware: MiddlewareChain
 
     async def reach(self, call: StepCall) -> object:
         """Give the step's memoised data, or suspend the calling coroutine until it exists; raises ``StepError``."""

@@ -1,0 +1,128 @@
+"""Inngest's durable functions and steps, executed as ordinary Celery tasks and checkpointed in SQL.
+
+Example::
+
+    import inngest_celery as inngest
+
+    client = inngest.Inngest(app_id="shop")
+
+    @client.create_function(fn_id="remind", trigger=inngest.TriggerEvent(event="cart/left"))
+    async def remind(ctx: inngest.Context) -> None:
+        await ctx.step.sleep("a while", datetime.timedelta(hours=3))
+        await ctx.step.run("mail", send_mail, ctx.event.data["user"])
+
+The names of the official ``inngest`` package are here under the same names, with the same signatures.
+"""
+
+from inngest_celery.opcodes import Opcode
+from inngest_celery.sdk.client import Inngest
+from inngest_celery.sdk.config import (
+    Batch,
+    Cancel,
+    Concurrency,
+    Debounce,
+    Priority,
+    RateLimit,
+    Singleton,
+    Throttle,
+    Timeouts,
+    TriggerCron,
+    TriggerEvent,
+)
+from inngest_celery.sdk.context import Context, ContextSync
+from inngest_celery.sdk.errors import (
+    AsyncUnsupportedError,
+    BodyInvalidError,
+    CodedError,
+    Error,
+    ErrorCode,
+    EventInvalidError,
+    EventKeyUnspecifiedError,
+    FunctionConfigInvalidError,
+    FunctionNotFoundError,
+    HeaderMissingError,
+    NonRetriableError,
+    OutputUnserializableError,
+    QueryParamMissingError,
+    RegistrationFailedError,
+    RetryAfterError,
+    SendEventsError,
+    SigningKeyMissingError,
+    SigVerificationFailedError,
+    StepError,
+    StepIdCollisionError,
+    StepInvalidError,
+    StepNestedError,
+    StepUnexpectedError,
+    SuspensionSwallowedError,
+    UnknownError,
+    URLInvalidError,
+)
+from inngest_celery.sdk.event import Event, SendEventsResult
+from inngest_celery.sdk.function import Function
+from inngest_celery.sdk.group import Group, GroupSync, ParallelMode
+from inngest_celery.sdk.memos import StepMemos
+from inngest_celery.sdk.middleware import Middleware, MiddlewareSync, TransformOutputResult
+from inngest_celery.sdk.serializer import PydanticSerializer, Serializer
+from inngest_celery.sdk.step import Step, StepSync
+from inngest_celery.sdk.types import JSON, Streaming
+
+__all__ = [
+    "JSON",
+    "AsyncUnsupportedError",
+    "Batch",
+    "BodyInvalidError",
+    "Cancel",
+    "CodedError",
+    "Concurrency",
+    "Context",
+    "ContextSync",
+    "Debounce",
+    "Error",
+    "ErrorCode",
+    "Event",
+    "EventInvalidError",
+    "EventKeyUnspecifiedError",
+    "Function",
+    "FunctionConfigInvalidError",
+    "FunctionNotFoundError",
+    "Group",
+    "GroupSync",
+    "HeaderMissingError",
+    "Inngest",
+    "Middleware",
+    "MiddlewareSync",
+    "NonRetriableError",
+    "Opcode",
+    "OutputUnserializableError",
+    "ParallelMode",
+    "Priority",
+    "PydanticSerializer",
+    "QueryParamMissingError",
+    "RateLimit",
+    "RegistrationFailedError",
+    "RetryAfterError",
+    "SendEventsError",
+    "SendEventsResult",
+    "Serializer",
+    "SigVerificationFailedError",
+    "SigningKeyMissingError",
+    "Singleton",
+    "Step",
+    "StepError",
+    "StepIdCollisionError",
+    "StepInvalidError",
+    "StepMemos",
+    "StepNestedError",
+    "StepSync",
+    "StepUnexpectedError",
+    "Streaming",
+    "SuspensionSwallowedError",
+    "Throttle",
+    "Timeouts",
+    "TransformOutputResult",
+    "TriggerCron",
+    "TriggerEvent",
+    "URLInvalidError",
+    "UnknownError",
+]

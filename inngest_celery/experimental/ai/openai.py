@@ -1,0 +1,11 @@
+"""Models of OpenAI."""
+
+from __future__ import annotations
+
+from inngest_celery.experimental.ai.base import ModelAdapter
+
+
+class Adapter(ModelAdapter):
+    """A model of OpenAI, or of whoever speaks its format at ``base_url``."""
+
+    default_url = "https://api.openai.com/v1"

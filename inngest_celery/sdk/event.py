@@ -1,0 +1,66 @@
+"""Events, and what sending them gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from inngest_celery.sdk.types import JSON
+
+
+class Event(BaseModel):
+    """Something that happened. It starts the functions that it triggers and resumes the steps that wait for it.
+
+    Args:
+        name: what happened, such as ``shop/order.placed``.
+        data: the facts, as JSON.
+        id: an idempotency key: for 24 hours a second event with it starts no run.
+        ts: when it happened, in milliseconds since 1970; now, if left out.
+
+    Raises:
+        pydantic.ValidationError: a field has the wrong type.
+
+    Example:
+        >>> Event(name="shop/order.placed", data={"order": 7}).to_dict()
+        {'data': {'order': 7}, 'id': '', 'name': 'shop/order.placed', 'ts': 0}
+
+    Mirrors https://www.inngest.com/docs/events
+    """
+
+    model_config = ConfigDict(strict=True)
+
+    data: Mapping[str, JSON] = {}
+    id: str = ""
+    name: str
+    ts: int = 0
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: object) -> object:
+        return {} if value is None else value
+
+    @classmethod
+    def from_raw(cls, raw: object) -> Self | Exception:
+        """Make an event from parsed JSON; gives the error, and does not raise it, when the JSON is no event."""
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            return error
+
+    def to_dict(self) -> dict[str, object]:
+        """Give the event as a dict that JSON can hold."""
+        return self.model_dump(mode="json")
+
+
+class SendEventsResult(BaseModel):
+    """What became of events that were sent.
+
+    Attributes:
+        error: why some, or all, were refused.
+        ids: the ids of those that were accepted, in the order of the events.
+    """
+
+    error: str | None = None
+    ids: list[str] = Field(default_factory=list)

@@ -1,0 +1,224 @@
+"""Functions: what ``create_function`` makes of a handler."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict
+
+from inngest_celery.sdk import config
+from inngest_celery.sdk.context import Context, ContextSync
+from inngest_celery.sdk.types import EmptySentinel, T
+
+if TYPE_CHECKING:
+    from celery import Signature, Task
+    from celery.result import AsyncResult
+
+    from inngest_celery.sdk.client import Inngest
+    from inngest_celery.sdk.middleware import UninitializedMiddleware
+
+Trigger: TypeAlias = config.TriggerCron | config.TriggerEvent
+HandlerAsync: TypeAlias = Callable[[Context], Awaitable[T]]
+HandlerSync: TypeAlias = Callable[[ContextSync], T]
+
+FUNCTION_FAILED = "inngest/function.failed"
+
+
+class FunctionOpts(BaseModel):
+    """A function's options, as given to ``create_function``."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
+
+    batch_events: config.Batch | None = None
+    cancel: list[config.Cancel] | None = None
+    concurrency: list[config.Concurrency] | None = None
+    debounce: config.Debounce | None = None
+    fully_qualified_id: str
+    idempotency: str | None = None
+    local_id: str
+    name: str
+    on_failure: Callable[..., Any] | None = None
+    priority: config.Priority | None = None
+    rate_limit: config.RateLimit | None = None
+    retries: int | None = None
+    throttle: config.Throttle | None = None
+    timeouts: config.Timeouts | None = None
+    singleton: config.Singleton | None = None
+
+
+@dataclass(frozen=True)
+class FunctionConfigs:
+    """What a function registers: itself, and its failure handler as a function of its own."""
+
+    main: config.FunctionConfig
+    on_failure: config.FunctionConfig | None
+
+
+@dataclass(eq=False, repr=False)
+class Function(Generic[T]):
+    """A durable function. ``Inngest.create_function`` makes it.
+
+    Call it as a Celery task (``delay``, ``apply_async``, ``s``, ``si``), send an event that triggers it, or invoke it
+    from another function with ``step.invoke``.
+
+    Attributes:
+        client: the client that made it.
+        opts: its options.
+        triggers: what starts it.
+        handler: the user's function.
+        output_type: what its result is rebuilt as, if the client has a serializer.
+        middleware: its own middleware; the client's comes before it.
+        celery_options: options for its Celery tasks.
+
+    Mirrors https://www.inngest.com/docs/learn/inngest-functions
+    """
+
+    client: Inngest
+    opts: FunctionOpts
+    triggers: list[Trigger]
+    handler: HandlerAsync[T] | HandlerSync[T]
+    output_type: object = EmptySentinel
+    middleware: list[UninitializedMiddleware] = field(default_factory=list)
+    celery_options: dict[str, object] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Function {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """The full id, ``<app_id>-<fn_id>``."""
+        return self.opts.fully_qualified_id
+
+    @property
+    def local_id(self) -> str:
+        """The id within the app."""
+        return self.opts.local_id
+
+    @property
+    def name(self) -> str:
+        """The name for people."""
+        return self.opts.name
+
+    @property
+    def task_name(self) -> str:
+        """The name of its Celery task, ``<app_id>/<fn_id>``."""
+        return f"{self.client.app_id}/{self.local_id}"
+
+    @property
+    def on_failure(self) -> Callable[..., Any] | None:
+        """The user's failure handler."""
+        return self.opts.on_failure
+
+    @property
+    def on_failure_fn_id(self) -> str | None:
+        """The full id of the failure handler's function."""
+        return f"{self.id}-failure" if self.opts.on_failure else None
+
+    @property
+    def is_handler_async(self) -> bool:
+        return inspect.iscoroutinefunction(self.handler)
+
+    @property
+    def is_on_failure_handler_async(self) -> bool | None:
+        """None if there is no failure handler."""
+        return None if self.opts.on_failure is None else inspect.iscoroutinefunction(self.opts.on_failure)
+
+    def get_id(self) -> str:
+        """Give the full id."""
+        return self.id
+
+    @cached_property
+    def on_failure_function(self) -> Function[Any] | None:
+        """The failure handler as a function of its own: it runs when a run of this function has failed.
+
+        Mirrors https://www.inngest.com/docs/features/inngest-functions/error-retries/failure-handlers
+        """
+        if self.opts.on_failure is None:
+            return None
+        opts = FunctionOpts(
+            fully_qualified_id=f"{self.id}-failure",
+            local_id=f"{self.local_id}-failure",
+            name=f"{self.name} (failure)",
+            retries=0,
+            cancel=[],
+            concurrency=[],
+        )
+        failed = config.TriggerEvent(event=FUNCTION_FAILED, expression=f"event.data.function_id == '{self.id}'")
+        return Function(self.client, opts, [failed], self.opts.on_failure, object, self.middleware, self.celery_options)
+
+    def get_config(self, app_url: str) -> FunctionConfigs:
+        """Give what is registered with a server that reaches the app at a URL."""
+        failure = self.on_failure_function
+        return FunctionConfigs(self._config(app_url), failure._config(app_url) if failure else None)
+
+    def wire_config(self) -> dict[str, object]:
+        """Give the function as it is stored: the names of the wire, without a URL and without what is not set.
+
+        Example: ``{"id": "app-fn", "name": "fn", "triggers": [{"event": "a"}], "retries": 2}``
+        """
+        wire = _without_none(self._config("http://unused").to_dict())
+        assert isinstance(wire, dict)
+        del wire["steps"]
+        if self.opts.retries is not None:
+            wire["retries"] = self.opts.retries
+        return wire
+
+    def _config(self, app_url: str) -> config.FunctionConfig:
+        opts = self.opts
+        kind: Literal["http", "ws"] = "ws" if app_url.startswith(("ws://", "wss://")) else "http"
+        url = f"{app_url}?fnId={quote(self.id, safe='')}&stepId=step"
+        retries = config.Retries(attempts=opts.retries) if opts.retries is not None else None
+        return config.FunctionConfig(
+            **{name: getattr(opts, name) for name in _SAME},
+            id=self.id,
+            steps={"step": config.StepConfig(retries=retries, runtime=config.Runtime(type=kind, url=url))},
+            triggers=self.triggers,
+        )
+
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Start a run, as Celery's ``delay`` does."""
+        return self._task().delay(*args, **kwargs)
+
+    def apply_async(self, *args: Any, **kwargs: Any) -> AsyncResult:
+        """Start a run, as Celery's ``apply_async`` does."""
+        return self._task().apply_async(*args, **kwargs)
+
+    def s(self, *args: Any, **kwargs: Any) -> Signature:
+        """Give a Celery signature, for use in a canvas."""
+        return self._task().s(*args, **kwargs)
+
+    def si(self, *args: Any, **kwargs: Any) -> Signature:
+        """Give an immutable Celery signature, for use in a canvas."""
+        return self._task().si(*args, **kwargs)
+
+    def _task(self) -> Task:
+        """The task that the worker package made when the function was defined."""
+        return self.client.celery.tasks[self.task_name]
+
+
+_SAME = (
+    "batch_events",
+    "cancel",
+    "concurrency",
+    "debounce",
+    "idempotency",
+    "name",
+    "priority",
+    "rate_limit",
+    "singleton",
+    "throttle",
+    "timeouts",
+)
+
+
+def _without_none(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,245 @@
+"""``ctx.step``: the steps of a function, each done once and remembered."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from inngest_celery.sdk import calls
+from inngest_celery.sdk.calls import StepBuilder
+from inngest_celery.sdk.event import Event
+from inngest_celery.sdk.types import EmptySentinel, T, Ts
+
+if TYPE_CHECKING:
+    from inngest_celery.experimental.ai import BaseAdapter
+    from inngest_celery.sdk.client import Inngest
+    from inngest_celery.sdk.function import Function
+    from inngest_celery.sdk.session import Session
+
+
+class Step:
+    """The steps of an async function.
+
+    A step's result is stored when the step is done. When the function runs again, to go on after it, the call gives the
+    stored result and does nothing else. An id names the step among those of its function; a repeated id is counted.
+
+    Every method raises ``StepError`` when the step failed for good, and ``StepInvalidError`` when its arguments can
+    never work.
+
+    Mirrors https://www.inngest.com/docs/learn/inngest-steps
+    """
+
+    def __init__(self, client: Inngest, session: Session) -> None:
+        self._session = session
+        self._build = StepBuilder(client, session, is_async=True)
+        self.ai = AI(self)
+
+    async def invoke(
+        self,
+        step_id: str,
+        *,
+        function: Function[T],
+        data: Mapping[str, object] | None = None,
+        timeout: int | datetime.timedelta | None = None,
+        v: str | None = None,
+    ) -> T:
+        """Run another function and give its result.
+
+        Args:
+            step_id: the step's id.
+            function: the function.
+            data: its event's data.
+            timeout: how long to wait for it, in milliseconds or as a timedelta; a year, if left out.
+            v: the version of the data.
+
+        Example: ``total = await ctx.step.invoke("sum", function=add_up, data={"numbers": [1, 2]})``
+
+        Mirrors https://www.inngest.com/docs/reference/python/steps/invoke
+        """
+        call = self._build.invoke(step_id, function.id, data, timeout, v)
+        return cast(T, self._build.revive(await self._session.reach(call), function.output_type))
+
+    async def invoke_by_id(
+        self,
+        step_id: str,
+        *,
+        app_id: str | None = None,
+        function_id: str,
+        data: Mapping[str, object] | None = None,
+        timeout: int | datetime.timedelta | None = None,
+        v: str | None = None,
+    ) -> object:
+        """Run a function that is known by its id only, perhaps of another app, and give its result as JSON.
+
+        Args:
+            step_id: the step's id.
+            app_id: the function's app; this one, if left out.
+            function_id: the function's id within its app.
+            data, timeout, v: as in :meth:`invoke`.
+
+        Mirrors https://www.inngest.com/docs/reference/python/steps/invoke_by_id
+        """
+        return await self._session.reach(self._build.invoke_by_id(step_id, app_id, function_id, data, timeout, v))
+
+    async def run(
+        self,
+        step_id: str,
+        handler: Callable[[*Ts], Awaitable[T]],
+        *handler_args: *Ts,
+        output_type: object = EmptySentinel,
+    ) -> T:
+        """Call a handler, once, and give its result.
+
+        Args:
+            step_id: the step's id.
+            handler: what to do. It is tried again when it raises.
+            handler_args: its arguments. For keyword arguments use ``functools.partial``.
+            output_type: what the stored result is rebuilt as, with the client's serializer.
+
+        Example: ``user = await ctx.step.run("load", load_user, 7)``
+
+        Mirrors https://www.inngest.com/docs/reference/python/steps/run
+        """
+        call = self._build.run(step_id, handler, handler_args, output_type)
+        return cast(T, self._build.revive(await self._session.reach(call), output_type))
+
+    async def send_event(self, step_id: str, events: Event | list[Event]) -> list[str]:
+        """Send events, once, and give their ids. They are stored together with the step's result.
+
+        Example: ``await ctx.step.send_event("tell", inngest.Event(name="shop/order.paid"))``
+
+        Mirrors https://www.inngest.com/docs/reference/python/steps/send-event
+        """
+        return calls.event_ids(await self._session.reach(self._build.send_event(step_id, events)))
+
+    async def sleep(self, step_id: str, duration: int | datetime.timedelta) -> None:
+        """Go on later: after so many milliseconds, or a timedelta; up to 366 days.
+
+        Example: ``await ctx.step.sleep("a while", datetime.timedelta(days=3))``
+
+        Mirrors https://www.inngest.com/docs/reference/python/steps/sleep
+        """
+        await self._session.reach(self._build.sleep(step_id, duration))
+
+    async def sleep_until(self, step_id: str, until: datetime.datetime) -> None:
+        """Go on at an instant; without a zone it is local time. One that is past goes on at once.
+
+        Mirrors https://www.inngest.com/docs/reference/python/steps/sleep-until
+        """
+        await self._session.reach(self._build.sleep_until(step_id, until))
+
+    async def wait_for_event(
+        self, step_id: str, *, event: str, if_exp: str | None = None, timeout: int | datetime.timedelta
+    ) -> Event | None:
+        """Go on when an event arrives; gives it, or None when the time is up.
+
+        Args:
+            step_id: the step's id.
+            event: the event's name.
+            if_exp: an expression over ``event`` (what started the run) and ``async`` (what arrives).
+            timeout: how long to wait, in milliseconds or as a timedelta; up to 366 days.
+
+        Example::
+
+            paid = await ctx.step.wait_for_event(
+                "paid", event="shop/paid", if_exp="event.data.order == async.data.order", timeout=3_600_000
+            )
+
+        Mirrors https://www.inngest.com/docs/reference/python/steps/wait-for-event
+        """
+        return calls.event(await self._session.reach(self._build.wait_for_event(step_id, event, if_exp, timeout)))
+
+
+class StepSync:
+    """The steps of a function that is not async; see :class:`Step`."""
+
+    def __init__(self, client: Inngest, session: Session) -> None:
+        self._session = session
+        self._build = StepBuilder(client, session, is_async=False)
+        self.ai = AISync(self)
+
+    def invoke(
+        self,
+        step_id: str,
+        *,
+        function: Function[T],
+        data: Mapping[str, object] | None = None,
+        timeout: int | datetime.timedelta | None = None,
+        v: str | None = None,
+    ) -> T:
+        """Run another function and give its result; see :meth:`Step.invoke`."""
+        call = self._build.invoke(step_id, function.id, data, timeout, v)
+        return cast(T, self._build.revive(self._session.reach_sync(call), function.output_type))
+
+    def invoke_by_id(
+        self,
+        step_id: str,
+        *,
+        app_id: str | None = None,
+        function_id: str,
+        data: Mapping[str, object] | None = None,
+        timeout: int | datetime.timedelta | None = None,
+        v: str | None = None,
+    ) -> object:
+        """Run a function that is known by its id only; see :meth:`Step.invoke_by_id`."""
+        return self._session.reach_sync(self._build.invoke_by_id(step_id, app_id, function_id, data, timeout, v))
+
+    def run(
+        self,
+        step_id: str,
+        handler: Callable[[*Ts], T],
+        *handler_args: *Ts,
+        output_type: object = EmptySentinel,
+    ) -> T:
+        """Call a handler, once, and give its result; see :meth:`Step.run`."""
+        call = self._build.run(step_id, handler, handler_args, output_type)
+        return cast(T, self._build.revive(self._session.reach_sync(call), output_type))
+
+    def send_event(self, step_id: str, events: Event | list[Event]) -> list[str]:
+        """Send events, once, and give their ids; see :meth:`Step.send_event`."""
+        return calls.event_ids(self._session.reach_sync(self._build.send_event(step_id, events)))
+
+    def sleep(self, step_id: str, duration: int | datetime.timedelta) -> None:
+        """Go on later; see :meth:`Step.sleep`."""
+        self._session.reach_sync(self._build.sleep(step_id, duration))
+
+    def sleep_until(self, step_id: str, until: datetime.datetime) -> None:
+        """Go on at an instant; see :meth:`Step.sleep_until`."""
+        self._session.reach_sync(self._build.sleep_until(step_id, until))
+
+    def wait_for_event(
+        self, step_id: str, *, event: str, if_exp: str | None = None, timeout: int | datetime.timedelta
+    ) -> Event | None:
+        """Go on when an event arrives, or with None when the time is up; see :meth:`Step.wait_for_event`."""
+        return calls.event(self._session.reach_sync(self._build.wait_for_event(step_id, event, if_exp, timeout)))
+
+
+class AI:
+    """``ctx.step.ai``: calls to models."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    async def infer(self, step_id: str, *, adapter: BaseAdapter, body: dict[str, Any]) -> dict[str, Any]:
+        """Call a model, and give its answer as JSON. The function does not occupy a worker meanwhile.
+
+        Args:
+            step_id: the step's id.
+            adapter: the model, see ``inngest_celery.experimental.ai``.
+            body: the request, in the model's own format.
+
+        Mirrors https://www.inngest.com/docs/features/inngest-functions/steps-workflows/step-ai-orchestration
+        """
+        return calls.answer(await self._step._session.reach(self._step._build.infer(step_id, adapter, body)))
+
+
+class AISync:
+    """``ctx.step.ai`` of a function that is not async; see :class:`AI`."""
+
+    def __init__(self, step: StepSync) -> None:
+        self._step = step
+
+    def infer(self, step_id: str, *, adapter: BaseAdapter, body: dict[str, Any]) -> dict[str, Any]:
+        """Call a model, and give its answer as JSON; see :meth:`AI.infer`."""
+        return calls.answer(self._step._session.reach_sync(self._step._build.infer(step_id, adapter, body)))
