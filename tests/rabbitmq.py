@@ -26,15 +26,15 @@ _NO_WAY = (
 
 def refusal(server: SplitResult) -> str:
     """Why virtual hosts cannot be made on this server; empty if they can."""
-    return "" if _may_control(server) or _has_api(server) else _NO_WAY
+    return "" if _has_api(server) or _may_control(server) else _NO_WAY
 
 
 def replace_vhosts(server: SplitResult, *, remove: Iterable[str], add: Iterable[str]) -> None:
     """Remove virtual hosts, and those of dead runs; add others, on which the server's user may do anything."""
-    if _may_control(server):
-        _replace_by_control(_user(server), remove, add)
-    else:
+    if _has_api(server):
         _replace_by_api(server, remove, add)
+    else:
+        _replace_by_control(_user(server), remove, add)
 
 
 def _replace_by_control(user: str, remove: Iterable[str], add: Iterable[str]) -> None:
