@@ -19,6 +19,7 @@ class Opcode(enum.Enum):
     STEP_ERROR = "StepError"
     STEP_FAILED = "StepFailed"
     STEP_PLANNED = "StepPlanned"
+    PLANNED = "StepPlanned"  # noqa: PIE796  the official package's name for it
     SLEEP = "Sleep"
     WAIT_FOR_EVENT = "WaitForEvent"
     INVOKE = "InvokeFunction"

@@ -25,6 +25,7 @@ from inngest_celery.sdk.middleware import Middleware, MiddlewareChain, Middlewar
 from inngest_celery.sdk.sending import HttpSender, as_list, sending
 from inngest_celery.sdk.serializer import Serializer
 from inngest_celery.sdk.types import EmptySentinel, Logger, T
+from inngest_celery.sdk.version import package_version
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -239,9 +240,7 @@ class Inngest:
         return HttpSender(f"{self.event_api_origin.rstrip('/')}/e/{key}", self._headers(), self._request_timeout / 1000)
 
     def _headers(self) -> dict[str, str]:
-        from importlib.metadata import version
-
-        sdk = f"inngest-celery:v{version('inngest-celery')}"
+        sdk = f"inngest-celery:v{package_version()}"
         headers = {"content-type": "application/json", "user-agent": sdk, "x-inngest-sdk": sdk}
         return headers | ({"x-inngest-env": self._env} if self._env else {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -59,6 +60,9 @@ class ContextSync:
     step: StepSync
     max_attempts: int | None = None
 
+
+current_step: ContextVar[Step | StepSync] = ContextVar("current_step")
+"""The steps of the run that the current code belongs to; unset outside of one."""
 
 _MUTED = frozenset(
     {"critical", "debug", "error", "exception", "fatal", "info", "log", "warn", "warning"},

@@ -7,6 +7,7 @@ awaiting or refusing to, and sends the results back in.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
@@ -27,33 +28,46 @@ Effect: TypeAlias = Callable[[], object] | Blocking
 Work: TypeAlias = Generator[Effect, object, T]
 
 
+_UNAWAITABLE = "encountered async middleware in non-async context; use MiddlewareSync, or an async function"
+
+
 def run_sync(work: Work[T]) -> T:
-    """Carry out every effect here and now.
+    """Carry out every effect here and now. What an effect raises is raised in the generator, where it was yielded.
 
     Raises:
         AsyncUnsupportedError: an effect gave an awaitable.
     """
-    answer: object = None
+    resume: Callable[[], Effect] = functools.partial(next, work)
     while True:
         try:
-            effect = work.send(answer)
+            effect = resume()
         except StopIteration as stop:
             result: T = stop.value
             return result
-        answer = effect.call() if isinstance(effect, Blocking) else effect()
-        refuse_awaitable(answer, "encountered async middleware in non-async context; use MiddlewareSync, or async def")
+        try:
+            answer = effect.call() if isinstance(effect, Blocking) else effect()
+            refuse_awaitable(answer, _UNAWAITABLE)
+        except BaseException as error:  # noqa: BLE001  raised again in the generator
+            resume = functools.partial(work.throw, error)
+        else:
+            resume = functools.partial(work.send, answer)
 
 
 async def run_async(work: Work[T]) -> T:
     """Carry out every effect, awaiting what is awaitable and leaving the event loop free of what blocks."""
-    answer: object = None
+    resume: Callable[[], Effect] = functools.partial(next, work)
     while True:
         try:
-            effect = work.send(answer)
+            effect = resume()
         except StopIteration as stop:
             result: T = stop.value
             return result
-        answer = await asyncio.to_thread(effect.call) if isinstance(effect, Blocking) else await settle(effect())
+        try:
+            answer = await asyncio.to_thread(effect.call) if isinstance(effect, Blocking) else await settle(effect())
+        except BaseException as error:  # noqa: BLE001  raised again in the generator
+            resume = functools.partial(work.throw, error)
+        else:
+            resume = functools.partial(work.send, answer)
 
 
 async def settle(value: object) -> object:

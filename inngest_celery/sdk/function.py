@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict
 
 from inngest_celery.sdk import config
-from inngest_celery.sdk.context import Context, ContextSync
+from inngest_celery.sdk.context import Context, ContextSync, current_step
 from inngest_celery.sdk.types import EmptySentinel, T
 
 if TYPE_CHECKING:
@@ -127,6 +127,11 @@ class Function(Generic[T]):
     def is_on_failure_handler_async(self) -> bool | None:
         """None if there is no failure handler."""
         return None if self.opts.on_failure is None else inspect.iscoroutinefunction(self.opts.on_failure)
+
+    def start(self, ctx: Context | ContextSync) -> Awaitable[T] | T:
+        """Call the handler, for a driver, which does so in a ``contextvars`` context of the run's own."""
+        current_step.set(ctx.step)
+        return self.handler(ctx)  # type: ignore[arg-type]
 
     def get_id(self) -> str:
         """Give the full id."""

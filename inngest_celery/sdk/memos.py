@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from inngest_celery.sdk.errors import StepError
+from inngest_celery.sdk.errors import Error, StepError
+from inngest_celery.sdk.stack import user_stack
 from inngest_celery.sdk.types import EmptySentinel, empty_sentinel
 
 
@@ -17,6 +18,13 @@ class MemoizedError:
     message: str
     name: str
     stack: str | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """Give what is stored of an exception."""
+        if isinstance(error, Error):
+            return cls(error.message, error.name, error.stack if error.include_stack else None)
+        return cls(str(error), type(error).__name__, user_stack(error))
 
     def to_step_error(self) -> StepError:
         """Give the exception that the step's call raises."""

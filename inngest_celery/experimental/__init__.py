@@ -1,0 +1,5 @@
+"""What may still change: steps as decorators, a run in memory for tests (``mocked``), adapters for models (``ai``)."""
+
+from inngest_celery.experimental.step_decorator import get_step_context, set_step_context, step
+
+__all__ = ["get_step_context", "set_step_context", "step"]
