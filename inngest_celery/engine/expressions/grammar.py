@@ -189,13 +189,12 @@ class _Builder(Transformer_NonRecursive):  # type: ignore[type-arg]
         name = str(token)
         if name not in MACROS:
             return nodes.Call(name, (target, *arguments), method=True, at=token.start_pos)
-        if not MACROS[name] - (name == "map") <= len(arguments) <= MACROS[name]:
-            raise _invalid(f"{name}() lacks its parts", f"write list.{name}(item, item.field == 1)", token.start_pos)
-        variable = arguments[0]
-        if not isinstance(variable, nodes.Name):
-            advice = f"write list.{name}(item, item.field == 1)"
-            raise _invalid(f"{name}() takes a new name first", advice, token.start_pos)
-        return nodes.Macro(name, target, variable.name, arguments[1:], at=token.start_pos)
+        most = MACROS[name]
+        match arguments:
+            case (nodes.Name() as variable, *bodies) if most - (name == "map") <= 1 + len(bodies) <= most:
+                return nodes.Macro(name, target, variable.name, tuple(bodies), at=token.start_pos)
+        advice = f"name the item first and then use it, as in list.{name}(item, item.field == 1)"
+        raise _invalid(f"{name}() is not called like this", advice, token.start_pos)
 
     def literal(self, meta: Meta, parts: list[Token]) -> Node:
         token = parts[0]

@@ -43,7 +43,7 @@ from inngest_celery.engine.expressions import ExpressionError
         ("Point{}", "expression_invalid", "write a map"),
         ("{1: 2}", "expression_invalid", "must be texts"),
         ("has(event)", "expression_invalid", "has(event.data.field)"),
-        ("event.a.exists(1, true)", "expression_invalid", "new name first"),
+        ("event.a.exists(1, true)", "expression_invalid", "name the item first"),
         ("event.a.exists(x)", "expression_invalid", "list.exists(item"),
         ("event.a.exists(event, event.x)", "expression_invalid", "another name"),
         ("contains(event.a, 'x')", "expression_invalid", 'text.contains("part")'),
