@@ -17,7 +17,7 @@ PREFIX = "inngest_"
 
 
 class SettingsError(ValueError):
-    """A setting cannot be used. ``code`` is ``setting_invalid``; the message names the setting and says what it takes."""
+    """A setting cannot be used. ``code`` is ``setting_invalid``; the message names it and says what it takes."""
 
     code = "setting_invalid"
 
@@ -40,7 +40,7 @@ class Settings(BaseModel):
     slice: float = Field(
         0.25,
         ge=0,
-        description="How long a worker may keep a run and take its next steps itself. 0 sends a message for every step.",
+        description="How long a worker may keep a run and take its next steps itself. 0: a message for every step.",
     )
     sweep_interval: float = Field(1.0, gt=0, description="How often due, lost and abandoned jobs are looked for.")
     sweep_limit: int = Field(500, ge=1, description="The most jobs that one sweep takes up.")

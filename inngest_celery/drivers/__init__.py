@@ -1,0 +1,1 @@
+"""Drivers run a function's code and report how far it has come."""

@@ -5,6 +5,8 @@ What must still happen is a row of ``job``; what has happened to a step is a row
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 
@@ -15,7 +17,7 @@ Time = sa.BigInteger
 # 32 MiB of state and 4 MiB a step do not fit MySQL's 64 KiB TEXT.
 Json = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 # MySQL compares text without regard to case by default; ids and names are exact everywhere.
-_TABLE: dict[str, str] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
+_TABLE: Any = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
 
 
 def _text(length: int) -> sa.String:
@@ -122,7 +124,7 @@ attempt = sa.Table(
 job = sa.Table(
     "inngest_job",
     metadata,
-    sa.Column("subject_id", _text(64), primary_key=True, comment="the run; the event of a route job; a cron's function"),
+    sa.Column("subject_id", _text(64), primary_key=True, comment="a run; a route job's event; a cron's function"),
     sa.Column("key", _text(64), primary_key=True, comment="the step's hash, or a word for other kinds"),
     sa.Column("kind", _text(16), nullable=False),
     sa.Column("name", _text(512), nullable=False, comment="the step's name, shown in Flower"),

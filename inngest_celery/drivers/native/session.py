@@ -1,0 +1,412 @@
+"""One live execution of a function: what ``ctx.step`` talks to on one side, and the worker on the other."""
+
+from __future__ import annotations
+
+import contextvars
+import datetime
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inngest_celery import ids
+from inngest_celery.clock import Clock
+from inngest_celery.drivers.native.fibers import AsyncFiber, Resolution, SyncFiber
+from inngest_celery.drivers.native.loop import loop_thread
+from inngest_celery.engine.report import Failure, Outcome, Plan, Report
+from inngest_celery.engine.retries import is_final
+from inngest_celery.opcodes import Opcode
+from inngest_celery.sdk.context import Context, ContextSync, FilteredLogger
+from inngest_celery.sdk.effects import Work
+from inngest_celery.sdk.errors import (
+    Error,
+    RetryAfterError,
+    StepIdCollisionError,
+    StepNestedError,
+    SuspensionSwallowedError,
+    error_object,
+)
+from inngest_celery.sdk.event import Event
+from inngest_celery.sdk.function import Function
+from inngest_celery.sdk.group import Group, GroupSync
+from inngest_celery.sdk.jsonable import encode_output
+from inngest_celery.sdk.memos import Output, StepMemos
+from inngest_celery.sdk.middleware import (
+    Middleware,
+    MiddlewareChain,
+    MiddlewareSync,
+    TransformOutputResult,
+    TransformOutputStepInfo,
+)
+from inngest_celery.sdk.session import StepCall
+from inngest_celery.sdk.step import Step, StepSync
+from inngest_celery.sdk.types import EmptySentinel
+from inngest_celery.store import rows
+
+_inside_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("inngest_inside_step", default=None)
+
+
+@dataclass(slots=True)
+class Opening:
+    """What an execution starts from.
+
+    Attributes:
+        run_id: the run.
+        events: what triggered it; one, or a batch.
+        memos: JSON text of every recorded outcome, by step key.
+        attempt: of the job at hand, zero-based.
+        max_attempts: how often a step, or the function's own code, may be tried.
+        request_id: names this execution in logs.
+        job_id: names the job at hand.
+    """
+
+    run_id: str
+    events: Sequence[Event]
+    memos: Mapping[str, str]
+    attempt: int
+    max_attempts: int
+    request_id: str
+    job_id: str
+
+
+@dataclass(slots=True)
+class _Reached:
+    """A step that the function has come to and that has no outcome yet."""
+
+    call: StepCall
+    context: contextvars.Context
+    put_forward: bool = field(default=False)
+
+
+class NativeSession:
+    """Runs a Python function up to its next steps, runs a step's body, goes on with the result.
+
+    Args:
+        function: the function.
+        opening: the state to start from.
+        clock: tells when things began and ended.
+    """
+
+    def __init__(self, function: Function[Any], opening: Opening, clock: Clock) -> None:
+        self.run_id = opening.run_id
+        self.raised: BaseException | None = None
+        self._function = function
+        self._clock = clock
+        self._max_attempts = opening.max_attempts
+        self._chain = MiddlewareChain.build(function.client, function)
+        self._memos = StepMemos.from_raw({key: json.loads(memo) for key, memo in opening.memos.items()})
+        self._known = set(opening.memos)
+        self._size = sum(len(memo) for memo in opening.memos.values())
+        self._open: dict[str, _Reached] = {}
+        self._uses: dict[str, int] = {}
+        self._names: dict[str, tuple[str, int]] = {}
+        self._parallel = False
+        self._live = False
+        self._ended: Report | None = None
+        self._logger = FilteredLogger(function.client.logger)
+        self._fiber: AsyncFiber | SyncFiber
+        context = contextvars.copy_context()
+        if function.is_handler_async:
+            self.context: Context | ContextSync = self._make_context(Context, Group, Step, opening)
+            self._fiber = AsyncFiber(lambda: function.handler(self.context), context)  # type: ignore[arg-type]
+        else:
+            self.context = self._make_context(ContextSync, GroupSync, StepSync, opening)
+            self._fiber = SyncFiber(lambda: function.handler(self.context), context)  # type: ignore[arg-type]
+
+    # What Step and Group call
+
+    async def reach(self, call: StepCall) -> object:
+        key = self._identify(call)
+        memo = self._memos.pop(key)
+        if not isinstance(memo, EmptySentinel):
+            if self._memos.size == 0:
+                await self._chain.run_async(self._go_live())
+            return _read(memo)
+        self._note(key, call)
+        assert isinstance(self._fiber, AsyncFiber)
+        return await self._fiber.suspend(key)
+
+    def reach_sync(self, call: StepCall) -> object:
+        key = self._identify(call)
+        memo = self._memos.pop(key)
+        if not isinstance(memo, EmptySentinel):
+            if self._memos.size == 0:
+                self._chain.run_sync(self._go_live())
+            return _read(memo)
+        self._note(key, call)
+        assert isinstance(self._fiber, SyncFiber)
+        return self._fiber.suspend(key)
+
+    async def parallel(self, callables: Sequence[Callable[[], Awaitable[object]]], *, race: bool) -> tuple[object, ...]:
+        assert isinstance(self._fiber, AsyncFiber)
+        return await self._fiber.parallel(callables)
+
+    def parallel_sync(self, callables: Sequence[Callable[[], object]], *, race: bool) -> tuple[object, ...]:
+        assert isinstance(self._fiber, SyncFiber)
+        return self._fiber.parallel(callables)
+
+    # What the worker calls
+
+    @property
+    def stays_live(self) -> bool:
+        """Whether a result may be handed to the live function; else it has to be replayed to see it.
+
+        Middleware that changes inputs or outputs sees a memo only at the beginning of an execution.
+        """
+        return not any(_transforms(member) for member in self._chain.members)
+
+    @property
+    def only_step(self) -> str | None:
+        """The one step body that the function waits for, if it waits for nothing else."""
+        if len(self._open) != 1:
+            return None
+        key, reached = next(iter(self._open.items()))
+        return key if reached.call.op is Opcode.STEP_RUN and not reached.put_forward else None
+
+    def has_reached(self, key: str) -> bool:
+        """Tell whether the function waits for this step."""
+        return key in self._open
+
+    def name_of(self, key: str) -> str:
+        """Give an open step's id as the author wrote it."""
+        return self._open[key].call.step_id
+
+    def start(self) -> None:
+        """Run the function from the top until it can go no further."""
+        try:
+            self._hooks(self._chain.transform_input(self.context, self._function, self._memos))
+            if self._memos.size == 0:
+                self._hooks(self._go_live())
+        except Exception as error:  # noqa: BLE001  a hook's error is the function's error
+            self._ended = Report(failure=failure_of(error))
+            return
+        self._fiber.settle({})
+
+    def execute(self, key: str, attempt: int, task_id: str | None) -> Outcome:
+        """Run an open step's body once.
+
+        Args:
+            key: the step.
+            attempt: zero-based.
+            task_id: the Celery task that this happens in.
+
+        Returns:
+            The outcome. Its memo is missing when the attempt failed and may be repeated.
+        """
+        reached = self._open[key]
+        call = reached.call
+        started_at = self._clock.now()
+        self.context.attempt = attempt
+        memo: str | None = None
+        failure: Failure | None = None
+        raised: BaseException | None = None
+        try:
+            memo = self._run_body(reached)
+        except Exception as error:  # noqa: BLE001  whatever the user's code raises is the step's outcome
+            failure, raised = failure_of(error), error
+            if is_final(failure, attempt, self._max_attempts):
+                memo = f'{{"error":{failure.to_json()}}}'
+        return Outcome(
+            key=key,
+            name=call.step_id,
+            op=Opcode.STEP_RUN,
+            attempt=attempt,
+            memo=memo,
+            failure=failure,
+            error=raised,
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            task_id=task_id,
+            emits=[self._emitted(event_id, event) for event_id, event in call.emits],
+        )
+
+    def go_on(self, memos: Mapping[str, str]) -> None:
+        """Hand recorded outcomes to the function and run it until it can go no further."""
+        resolutions: dict[str, Resolution] = {}
+        for key, memo in memos.items():
+            self._known.add(key)
+            self._size += len(memo)
+            output = next(StepMemos.from_raw({key: json.loads(memo)}).values())
+            if self._open.pop(key, None) is None:
+                continue
+            error = output.error.to_step_error() if output.error else None
+            resolutions[key] = Resolution(output.data, error)
+        self.context.attempt = 0
+        self._fiber.settle(resolutions)
+
+    def missing(self, memos: Mapping[str, str]) -> dict[str, str]:
+        """Of these outcomes, give those that the function has not seen."""
+        return {key: memo for key, memo in memos.items() if key not in self._known}
+
+    def report(self, outcomes: list[Outcome]) -> Report:
+        """Say how far the function has come.
+
+        Args:
+            outcomes: of the step bodies that were run since the last report.
+        """
+        if self._fiber.done and self._ended is None:
+            self._ended = self._end()
+        report = self._ended or Report()
+        report.outcomes = outcomes
+        report.known, report.size, report.parallel = len(self._known), self._size, self._parallel
+        if not report.finished:
+            tried = {outcome.key for outcome in outcomes}
+            for key, reached in self._open.items():
+                if not reached.put_forward and key not in tried:
+                    call = reached.call
+                    report.plans.append(Plan(key, call.step_id, call.op, call.opts or {}))
+                    reached.put_forward = True
+            report.blocked = bool(self._open)
+        return report
+
+    def before_response(self) -> None:
+        """Call the last hook of the middleware; what it raises is the worker's to report."""
+        if self._chain.members:
+            self._hooks(self._chain.before_response())
+
+    def close(self) -> None:
+        """Unwind the function.
+
+        Raises:
+            SuspensionSwallowedError: it caught the suspension.
+        """
+        name = next((reached.call.step_id for reached in self._open.values()), "")
+        if not self._fiber.close():
+            raise SuspensionSwallowedError(name)
+
+    # Inside
+
+    def _make_context(self, context: Any, group: Any, step: Any, opening: Opening) -> Any:
+        return context(
+            attempt=opening.attempt,
+            event=opening.events[0],
+            events=list(opening.events),
+            group=group(self._function.client, self),
+            job_id=opening.job_id,
+            logger=self._logger,
+            request_id=opening.request_id,
+            run_id=opening.run_id,
+            step=step(self._function.client, self),
+            max_attempts=opening.max_attempts,
+        )
+
+    def _identify(self, call: StepCall) -> str:
+        parent = _inside_step.get()
+        if parent is not None:
+            raise StepNestedError(call.step_id, parent)
+        index = self._uses.get(call.step_id, 0)
+        self._uses[call.step_id] = index + 1
+        key = ids.hash_step_id(call.step_id, index)
+        if self._names.setdefault(key, (call.step_id, index)) != (call.step_id, index):
+            literal = max(self._names[key][0], call.step_id, key=len)
+            raise StepIdCollisionError(literal)
+        return key
+
+    def _note(self, key: str, call: StepCall) -> None:
+        self._open[key] = _Reached(call, contextvars.copy_context())
+        self._parallel = self._parallel or len(self._open) > 1
+
+    def _run_body(self, reached: _Reached) -> str:
+        """Run hooks and body; give the memo."""
+        call, context = reached.call, reached.context
+        assert call.body is not None
+        if self._chain.members or not self._live:
+            self._hooks(self._go_live())
+        context.run(_inside_step.set, call.step_id)
+        result = TransformOutputResult(None, EmptySentinel, TransformOutputStepInfo(call.step_id, call.op, call.opts))
+        try:
+            result.output = context.run(call.body)
+            if isinstance(result.output, Awaitable):
+                result.output = loop_thread().run(_awaited(result.output), context)
+        except Exception as error:  # noqa: BLE001  shown to the middleware, then raised again
+            result.error, result.output = error, None
+        finally:
+            context.run(_inside_step.set, None)
+        if self._chain.members:
+            if result.error is None:
+                self._hooks(self._chain.after_execution())
+            self._hooks(self._chain.transform_output(result))
+        if result.error is not None:
+            raise result.error
+        return f'{{"data":{encode_output(result.output, call.step_id)}}}'
+
+    def _go_live(self) -> Work[None]:
+        self._live = True
+        self._logger.live = True
+        yield from self._chain.before_execution()
+
+    def _hooks(self, work: Work[None]) -> None:
+        if not self._chain.members:
+            for _ in work:
+                pass
+        elif self._function.is_handler_async:
+            loop_thread().run(self._chain.run_async(work))
+        else:
+            self._chain.run_sync(work)
+
+    def _end(self) -> Report:
+        """Read what the function returned or raised."""
+        ended = self._fiber.result
+        error = self.raised = ended.error
+        if error is not None and not isinstance(error, Exception):
+            return Report(failure=failure_of(error))
+        result = TransformOutputResult(error, ended.value if error is None else EmptySentinel, None)
+        try:
+            if self._chain.members:
+                if error is None:
+                    self._hooks(self._chain.after_execution())
+                self._hooks(self._chain.transform_output(result))
+            if result.error is not None:
+                return Report(failure=failure_of(result.error))
+            return Report(output=encode_output(self._serialized(result.output)))
+        except Exception as problem:  # noqa: BLE001  a hook's or serializer's error is the function's error
+            return Report(failure=failure_of(problem))
+
+    def _serialized(self, value: object) -> object:
+        serializer, output_type = self._function.client.serializer, self._function.output_type
+        if serializer is None or output_type is EmptySentinel:
+            return value
+        return serializer.serialize(value, output_type)
+
+    def _emitted(self, event_id: str, event: Event) -> rows.Event:
+        now = self._clock.now()
+        return rows.Event(
+            event_id, event.name, event.id or event_id, encode_output(dict(event.data)), event.ts or now, now
+        )
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Describe an exception as it is stored and shown."""
+    described = error_object(error)
+    retry_at = None
+    if isinstance(error, RetryAfterError):
+        retry_at = round(error.retry_after.astimezone(datetime.UTC).timestamp() * 1000)
+    stack = described["stack"]
+    return Failure(
+        name=str(described["name"]),
+        message=str(described["message"]),
+        stack=None if stack is None else str(stack),
+        code=str(described["code"]),
+        retriable=error.is_retriable if isinstance(error, Error) else True,
+        retry_at=retry_at,
+    )
+
+
+def _read(memo: Output) -> object:
+    if memo.error is not None:
+        raise memo.error.to_step_error()
+    return memo.data
+
+
+async def _awaited(value: Awaitable[object]) -> object:
+    return await value
+
+
+def _transforms(member: Middleware | MiddlewareSync) -> bool:
+    """Tell whether a middleware changes what goes in or comes out."""
+    return any(
+        getattr(type(member), hook) is not getattr(base, hook)
+        for base in (Middleware, MiddlewareSync)
+        if isinstance(member, base)
+        for hook in ("transform_input", "transform_output")
+    )

@@ -1,0 +1,248 @@
+"""The state machine: from what a driver reports to what one checkpoint writes. Pure: no I/O, no clock of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from inngest_celery import ids
+from inngest_celery.engine import limits
+from inngest_celery.engine.durations import parse_duration
+from inngest_celery.engine.lifecycle import INVOKED, end_of
+from inngest_celery.engine.report import Failure, Outcome, Plan, Report
+from inngest_celery.engine.retries import is_final, retry_at
+from inngest_celery.engine.turn import Turn
+from inngest_celery.engine.waiting import wait_for
+from inngest_celery.opcodes import Opcode
+from inngest_celery.store.changes import Changes, RunEnd
+from inngest_celery.store.events import route_job
+from inngest_celery.store.rows import Attempt, Event, Job, JobKind, RunStatus, Step, Wait
+
+# How long an invoke step waits for the other function if it does not say.
+INVOKE_TIMEOUT_MS = 365 * 86_400_000
+
+
+def decide(turn: Turn, report: Report) -> Changes:
+    """Say what to write after a function has run for a while under one job.
+
+    Args:
+        turn: the run, the job and the circumstances.
+        report: how far the function has come.
+
+    Returns:
+        The checkpoint. When it keeps the run, exactly one of its jobs is leased to this worker.
+    """
+    changes = Changes(job=turn.job, now=turn.now, parallel=report.parallel, asked_at=turn.asked_at)
+    for outcome in report.outcomes:
+        _take_outcome(turn, changes, outcome)
+    overrun = limits.exceeded(report)
+    if overrun is not None:
+        report = replace(report, failure=overrun, output=None)
+    if report.finished:
+        _end_function(turn, changes, report)
+        return changes
+    for plan in report.plans:
+        _take_plan(turn, changes, plan)
+    _keep_one(turn, changes)
+    # A lone next step needs no look at what the others do: there are no others.
+    alone = not report.parallel and bool(changes.jobs)
+    if report.blocked and not alone and changes.again is None:
+        changes.known = report.known
+    return changes
+
+
+def _take_outcome(turn: Turn, changes: Changes, outcome: Outcome) -> None:
+    if outcome.failure is not None:
+        _note_failure(turn, changes, outcome)
+    if outcome.memo is not None:
+        changes.steps.append(
+            Step(
+                run_id=turn.run.id,
+                id=outcome.key,
+                name=outcome.name,
+                op=outcome.op.value,
+                memo=outcome.memo,
+                failed=outcome.failure is not None,
+                attempt=outcome.attempt,
+                queued_at=turn.job.due_at,
+                started_at=outcome.started_at,
+                ended_at=outcome.ended_at,
+                worker=turn.worker,
+                task_id=outcome.task_id,
+            )
+        )
+        for event in outcome.emits:
+            _send(turn, changes, event)
+
+
+def _note_failure(turn: Turn, changes: Changes, outcome: Outcome) -> None:
+    """Keep the failed attempt in the history, and plan the next one if there is one."""
+    assert outcome.failure is not None
+    due_at = None
+    if outcome.memo is None:
+        due_at = retry_at(outcome.failure, outcome.attempt, turn.now, turn.retry_interval_ms)
+        again = _job(turn, outcome.key, outcome.name, JobKind.STEP, due_at, attempt=outcome.attempt + 1)
+        if outcome.key == turn.job.key:
+            changes.again = _continued(turn, again)
+        else:
+            changes.jobs.append(again)
+    changes.attempts.append(
+        _attempt(turn, outcome.key, outcome.name, outcome.attempt, outcome.failure, due_at, outcome.started_at)
+    )
+
+
+def _end_function(turn: Turn, changes: Changes, report: Report) -> None:
+    failure = report.failure
+    if failure is None:
+        assert report.output is not None
+        changes.end = _run_end(turn, RunStatus.COMPLETED, report.output)
+        return
+    # What the function's own code raises after a step was recorded is a first attempt, whatever the step took.
+    fresh = bool(changes.steps)
+    attempt = 0 if fresh else turn.job.attempt
+    if is_final(failure, attempt, turn.spec.max_attempts):
+        changes.attempts.append(_attempt(turn, "", "", attempt, failure, None, turn.asked_at))
+        changes.end = _run_end(turn, RunStatus.FAILED, failure.to_json())
+        return
+    due_at = retry_at(failure, attempt, turn.now, turn.retry_interval_ms)
+    kind = JobKind.RESUME if fresh else turn.job.kind
+    # One job carries the function on; steps that were retried beside it are not to run without it.
+    changes.jobs.clear()
+    changes.again = _continued(turn, _job(turn, turn.job.key, turn.job.name, kind, due_at, attempt=attempt + 1))
+    changes.attempts.append(_attempt(turn, "", "", attempt, failure, due_at, turn.asked_at))
+
+
+def _take_plan(turn: Turn, changes: Changes, plan: Plan) -> None:
+    opts = plan.opts
+    if plan.op is Opcode.STEP_RUN or plan.op is Opcode.STEP_PLANNED:
+        changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.STEP, turn.now))
+    elif plan.op is Opcode.SLEEP:
+        until = opts.get("until")
+        due_at = int(until) if isinstance(until, int) else turn.now + parse_duration(str(opts.get("duration", "0ms")))
+        changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.SLEEP, max(due_at, turn.now)))
+    elif plan.op is Opcode.WAIT_FOR_EVENT:
+        expires_at = turn.now + parse_duration(str(opts["timeout"]))
+        expression = opts.get("if")
+        wait = wait_for(
+            turn.run.id,
+            plan.key,
+            plan.name,
+            event_name=str(opts["event"]),
+            expression=None if expression is None else str(expression),
+            event=turn.event,
+            now=turn.now,
+            expires_at=expires_at,
+        )
+        _wait(turn, changes, plan, wait)
+    elif plan.op is Opcode.INVOKE:
+        _invoke(turn, changes, plan)
+    else:
+        raise ValueError(f"a function cannot plan a step of kind {plan.op.value}")
+
+
+def _invoke(turn: Turn, changes: Changes, plan: Plan) -> None:
+    timeout = plan.opts.get("timeout")
+    expires_at = turn.now + (parse_duration(str(timeout)) if timeout else INVOKE_TIMEOUT_MS)
+    wait = Wait(
+        run_id=turn.run.id,
+        key=plan.key,
+        kind=Opcode.INVOKE.value,
+        name=plan.name,
+        event_name="",
+        anchor="",
+        expression=None,
+        created_at=turn.now,
+        expires_at=expires_at,
+    )
+    _wait(turn, changes, plan, wait)
+    payload = plan.opts.get("payload")
+    data = dict(payload.get("data") or {}) if isinstance(payload, dict) else {}
+    data["_inngest"] = {
+        "fn_id": plan.opts["function_id"],
+        "correlation_id": f"{turn.run.id}.{plan.key}",
+        "source_fn_id": turn.run.function_id,
+        "expire": expires_at,
+        "name": plan.name,
+    }
+    # The same step always makes the same event: planning it twice invokes once.
+    event_id = ids.derived(ids.time_of(turn.run.id), turn.run.id, plan.key, INVOKED)
+    _send(turn, changes, Event(event_id, INVOKED, event_id, json.dumps(data), turn.now, turn.now))
+
+
+def _wait(turn: Turn, changes: Changes, plan: Plan, wait: Wait) -> None:
+    opts = json.dumps({"op": plan.op.value})
+    changes.waits.append(wait)
+    changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.TIMEOUT, wait.expires_at, opts=opts))
+
+
+def _keep_one(turn: Turn, changes: Changes) -> None:
+    """Lease one of the next steps to this worker, if it may keep the run and there is one to take right now."""
+    if not turn.keep:
+        return
+    for job in changes.jobs:
+        if job.kind is JobKind.STEP and job.due_at <= turn.now:
+            job.leased_by = turn.worker
+            job.leased_until = job.sweep_at = turn.now + turn.lease_ms
+            job.fence = 1
+            job.hints = 0
+            return
+
+
+def _send(turn: Turn, changes: Changes, event: Event) -> None:
+    changes.events.append(event)
+    due_at = turn.now
+    changes.routes.append(
+        route_job(event.id, now=turn.now, due_at=due_at, sweep_at=due_at + turn.hint_ms, queue=turn.route_queue)
+    )
+
+
+def _run_end(turn: Turn, status: RunStatus, output: str) -> RunEnd:
+    return end_of(
+        turn.run, turn.event, status, output, now=turn.now, hint_ms=turn.hint_ms, route_queue=turn.route_queue
+    )
+
+
+def _job(
+    turn: Turn, key: str, name: str, kind: JobKind, due_at: int, *, attempt: int = 0, opts: str | None = None
+) -> Job:
+    return Job(
+        subject_id=turn.run.id,
+        key=key,
+        kind=kind,
+        name=name,
+        function_id=turn.run.function_id,
+        task_name=turn.job.task_name,
+        queue=turn.job.queue,
+        opts=opts,
+        created_at=turn.now,
+        due_at=due_at,
+        # Whoever commits this hints what is within the horizon; the sweep sees to the rest.
+        sweep_at=due_at + turn.hint_ms if due_at <= turn.now + turn.horizon_ms else due_at - turn.horizon_ms,
+        hints=1 if due_at <= turn.now + turn.horizon_ms else 0,
+        attempt=attempt,
+    )
+
+
+def _continued(turn: Turn, job: Job) -> Job:
+    """The same row with its fence: whoever held it before cannot write under it any more."""
+    job.fence = turn.job.fence
+    job.created_at = turn.job.created_at
+    job.opts = turn.job.opts
+    return job
+
+
+def _attempt(
+    turn: Turn, step_id: str, name: str, attempt: int, failure: Failure, retry: int | None, started_at: int
+) -> Attempt:
+    return Attempt(
+        run_id=turn.run.id,
+        step_id=step_id,
+        fence=turn.job.fence,
+        attempt=attempt,
+        name=name,
+        error=failure.to_json(),
+        started_at=started_at,
+        ended_at=turn.now,
+        retry_at=retry,
+        worker=turn.worker,
+    )

@@ -1,0 +1,103 @@
+"""How a run ends, and the events that tell of it."""
+
+from __future__ import annotations
+
+import json
+
+from inngest_celery import ids
+from inngest_celery.store.changes import RunEnd
+from inngest_celery.store.events import route_job
+from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus
+
+FINISHED = "inngest/function.finished"
+FAILED = "inngest/function.failed"
+CANCELLED = "inngest/function.cancelled"
+INVOKED = "inngest/function.invoked"
+TIMER = "inngest/scheduled.timer"
+
+# Runs that these started tell no further story of their own end, or failure handlers could call each other for ever.
+_SILENT = (FAILED, FINISHED)
+
+
+def end_of(
+    run: Run,
+    event: Event,
+    status: RunStatus,
+    output: str,
+    *,
+    now: int,
+    hint_ms: int,
+    route_queue: str,
+    reason: str = "",
+) -> RunEnd:
+    """Say how a run ends.
+
+    Args:
+        run: the run.
+        event: what triggered it.
+        status: completed, failed or cancelled.
+        output: JSON text of the result, or of the error.
+        now: milliseconds.
+        hint_ms: how long the hints of jobs that become due may stay unanswered.
+        route_queue: the queue of route jobs.
+        reason: why it was cancelled.
+    """
+    kinds = [
+        name for name, wanted in ((FAILED, RunStatus.FAILED), (CANCELLED, RunStatus.CANCELLED)) if wanted == status
+    ]
+    if event.name not in _SILENT:
+        kinds.append(FINISHED)
+    events = [_lifecycle_event(name, run, event, status, output, now) for name in kinds]
+    succeeded = status is RunStatus.COMPLETED
+    return RunEnd(
+        status=status,
+        output=output,
+        at=now,
+        hint_by=now + hint_ms,
+        reason=reason or None,
+        events=events,
+        routes=[route_job(each.id, now=now, due_at=now, sweep_at=now + hint_ms, queue=route_queue) for each in events],
+        has_parent=run.parent_run_id is not None,
+        parent_memo=f'{{"data":{output}}}' if succeeded else f'{{"error":{output}}}',
+        deliver=_delivery(run, now, hint_ms, route_queue),
+    )
+
+
+def cancelled_output() -> str:
+    return json.dumps({"name": "Cancelled", "message": "function cancelled", "stack": None, "code": "cancelled"})
+
+
+def _lifecycle_event(name: str, run: Run, event: Event, status: RunStatus, output: str, now: int) -> Event:
+    original = (
+        f'{{"name":{json.dumps(event.name)},"data":{event.data},"id":{json.dumps(event.external_id)},"ts":{event.ts}}}'
+    )
+    if status is RunStatus.COMPLETED:
+        outcome = f'"result":{output}'
+    else:
+        error = json.loads(output)
+        # The official payload has the text twice, under both names.
+        outcome = f'"error":{json.dumps({"error": error.get("message", ""), **error})}'
+    told = json.dumps({"status": status.name.capitalize()})
+    data = (
+        f'{{"function_id":{json.dumps(run.function_id)},"run_id":{json.dumps(run.id)},{outcome},'
+        f'"event":{original},"events":[{original}],"_inngest":{told}}}'
+    )
+    event_id = ids.derived(ids.time_of(run.id), run.id, name)
+    return Event(event_id, name, event_id, data, now, now)
+
+
+def _delivery(run: Run, now: int, hint_ms: int, queue: str) -> Job | None:
+    if run.celery is None:
+        return None
+    return Job(
+        subject_id=run.id,
+        key="deliver",
+        kind=JobKind.DELIVER,
+        name="",
+        function_id=run.function_id,
+        task_name="inngest.deliver",
+        queue=queue,
+        created_at=now,
+        due_at=now,
+        sweep_at=now + hint_ms,
+    )

@@ -1,0 +1,104 @@
+"""What a driver tells the engine after it has let a function run for a while. The same for every driver."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from inngest_celery.opcodes import Opcode
+from inngest_celery.store.rows import Event
+
+
+@dataclass(slots=True)
+class Failure:
+    """An error of a step or of the function, as it stands on the wire.
+
+    Attributes:
+        name: the exception's class, without its module.
+        message: its text.
+        stack: the traceback, or ``None``.
+        code: a stable code.
+        retriable: whether another attempt may help.
+        retry_at: when the next attempt is to be, in milliseconds; ``None`` leaves it to the backoff table.
+    """
+
+    name: str
+    message: str
+    stack: str | None = None
+    code: str = "unknown"
+    retriable: bool = True
+    retry_at: int | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(
+            {"name": self.name, "message": self.message, "stack": self.stack, "code": self.code}, ensure_ascii=False
+        )
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One attempt at a step's body.
+
+    Attributes:
+        key: hash of the step's id.
+        name: the id as the author wrote it.
+        op: what kind of step it is.
+        attempt: zero-based.
+        memo: JSON text that the function sees from now on; ``None`` when the attempt failed and another follows.
+        failure: the error, if it failed.
+        error: the exception itself, where there is one in this process.
+        queued_at, started_at, ended_at: milliseconds.
+        task_id: the Celery task that ran it.
+        emits: events to store together with the memo.
+    """
+
+    key: str
+    name: str
+    op: Opcode
+    attempt: int
+    memo: str | None
+    started_at: int
+    ended_at: int
+    failure: Failure | None = None
+    error: BaseException | None = None
+    task_id: str | None = None
+    emits: list[Event] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Plan:
+    """A step that the function has come to and that has no outcome yet."""
+
+    key: str
+    name: str
+    op: Opcode
+    opts: dict[str, object]
+
+
+@dataclass(slots=True)
+class Report:
+    """How far the function has come.
+
+    Attributes:
+        outcomes: attempts at step bodies that were made.
+        plans: steps that were reached and are to be carried out.
+        output: JSON text of the function's result, when it has returned.
+        failure: what it raised, when it has raised.
+        known: how many outcomes the function has seen, the reported ones included.
+        size: bytes of memoised state, the reported ones included.
+        parallel: whether more than one step was open at a time.
+        blocked: whether the function cannot go on until steps that others carry out are done.
+    """
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+    output: str | None = None
+    failure: Failure | None = None
+    known: int = 0
+    size: int = 0
+    parallel: bool = False
+    blocked: bool = False
+
+    @property
+    def finished(self) -> bool:
+        return self.output is not None or self.failure is not None

@@ -1,0 +1,300 @@
+"""Routing: one event, read once, starts the runs that it triggers and satisfies the waits that it matches."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from inngest_celery import ids
+from inngest_celery.clock import Clock
+from inngest_celery.engine import expressions, trigger_names, waiting
+from inngest_celery.engine.lifecycle import INVOKED, cancelled_output, end_of
+from inngest_celery.engine.spec import FunctionSpec, read_spec
+from inngest_celery.store import events, functions, jobs, runs, schema, waits
+from inngest_celery.store.changes import Applied
+from inngest_celery.store.database import Database
+from inngest_celery.store.functions import FunctionRow
+from inngest_celery.store.inserts import insert_new
+from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Wait, values
+
+IDEMPOTENCY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Routes events.
+
+    Attributes:
+        database: where everything is.
+        clock: the clock.
+        hint_ms: how long a hint may stay unanswered.
+        horizon_ms: how far ahead of its due time a job gets a hint.
+        lease_ms: how long a lease lasts.
+        route_queue: the queue of route jobs.
+        worker: the name under which this worker holds leases.
+        may_keep: tells whether this worker may take the first step of a function at once.
+    """
+
+    database: Database
+    clock: Clock
+    hint_ms: int
+    horizon_ms: int
+    lease_ms: int
+    route_queue: str
+    worker: str
+    may_keep: Callable[[FunctionRow], bool]
+
+    def route(self, job: Job, event: Event) -> Applied:
+        """Route one event in one transaction.
+
+        Args:
+            job: the event's route job, leased to this worker.
+            event: the event.
+
+        Returns:
+            The jobs that follow; at most one of them is leased to this worker.
+        """
+        with self.database.transaction() as connection:
+            targets = self._targets(connection, event)
+            paths = self._lock_topics(connection, event, targets)
+            if not jobs.end(connection, job):
+                return Applied(refused=True)
+            followers: list[Job] = []
+            kept: Run | None = None
+            for target in targets:
+                started = self._start(connection, target, event, keep=kept is None and self.may_keep(target))
+                if started is not None:
+                    run, first = started
+                    followers.append(first)
+                    kept = run if first.leased_by else kept
+            if event.name == INVOKED and not targets:
+                followers += self._refuse_invocation(connection, event)
+            if paths is not None:
+                followers += self._satisfy(connection, event, paths)
+        return Applied(jobs=followers, run=kept)
+
+    def _targets(self, connection: sa.Connection, event: Event) -> list[FunctionRow]:
+        """Give the functions to start."""
+        if event.name == INVOKED:
+            wanted = json.loads(event.data).get("_inngest", {}).get("fn_id", "")
+            found = functions.get(connection, str(wanted))
+            return [found] if found is not None and found.archived_at is None else []
+        named = functions.triggered_by(connection, trigger_names.candidates(event.name))
+        if not named:
+            return []
+        variables = {"event": waiting.as_variable(event)}
+        return [
+            each.function
+            for each in named
+            if any(text is None or expressions.compile(text).matches(variables) for text in each.expressions)
+        ]
+
+    def _lock_topics(self, connection: sa.Connection, event: Event, targets: list[FunctionRow]) -> list[str] | None:
+        """Lock the topics of the new runs' cancellations, then hold the event's own; see ``store.waits``."""
+        names = {cancel.event for target in targets for cancel in read_spec(target.config).cancel}
+        blank = [Wait("", "", "", "", name, "", None, 0, 0) for name in names]
+        if event.name not in names:
+            # One order for everybody: topics are taken in the order of their names.
+            before = [wait for wait in blank if wait.event_name < event.name]
+            waits.lock_topics(connection, before)
+            paths = waits.share_topic(connection, event.name)
+            waits.lock_topics(connection, [wait for wait in blank if wait.event_name > event.name])
+            return paths
+        waits.lock_topics(connection, blank)
+        return waits.share_topic(connection, event.name)
+
+    # Starting runs
+
+    def _start(
+        self, connection: sa.Connection, function: FunctionRow, event: Event, *, keep: bool
+    ) -> tuple[Run, Job] | None:
+        """Start a run, unless one has been started for this function and event id within a day."""
+        now = self.clock.now()
+        run = Run(
+            id=ids.new(now),
+            function_id=function.id,
+            event_id=event.id,
+            idempotency_key=_idempotency_key(function.id, event),
+            status=RunStatus.SCHEDULED.value,
+            created_at=now,
+        )
+        if event.name == INVOKED:
+            _take_invocation(run, event)
+        if run.idempotency_key is not None and not _claim_key(connection, run):
+            return None
+        spec = read_spec(function.config)
+        first = self._first_job(function, run, event, now, keep=keep)
+        if first.leased_by is not None:
+            run.status, run.started_at = RunStatus.RUNNING.value, now
+        if run.idempotency_key is None:
+            runs.insert(connection, run)
+        else:
+            connection.execute(sa.update(schema.run).where(schema.run.c.id == run.id).values(**values(run)))
+        jobs.insert(connection, [first, *self._deadlines(function, run, spec, now)])
+        cancels = [
+            waiting.wait_for(
+                run.id,
+                f"cancel:{index}",
+                "",
+                event_name=cancel.event,
+                expression=cancel.expression,
+                event=event,
+                now=now,
+                expires_at=now + cancel.window_ms,
+                kind=waiting.CANCEL,
+            )
+            for index, cancel in enumerate(spec.cancel)
+        ]
+        waits.lock_topics(connection, cancels)
+        waits.insert(connection, cancels)
+        return run, first
+
+    def _first_job(self, function: FunctionRow, run: Run, event: Event, now: int, *, keep: bool) -> Job:
+        due_at = max(now, event.ts)
+        near = due_at <= now + self.horizon_ms
+        job = Job(
+            subject_id=run.id,
+            key="start",
+            kind=JobKind.START,
+            name="",
+            function_id=function.id,
+            task_name=function.task_name,
+            queue=function.queue,
+            created_at=now,
+            due_at=due_at,
+            sweep_at=due_at + self.hint_ms if near else due_at - self.horizon_ms,
+            hints=1 if near else 0,
+        )
+        if due_at <= now and keep:
+            job.leased_by, job.fence, job.hints = self.worker, 1, 0
+            job.leased_until = job.sweep_at = now + self.lease_ms
+        return job
+
+    def _refuse_invocation(self, connection: sa.Connection, event: Event) -> list[Job]:
+        """Tell the invoking step that there is no such function."""
+        wanted = json.loads(event.data).get("_inngest", {}).get("fn_id", "")
+        run_id, _, key = _correlation(event).partition(".")
+        error = {"name": "Error", "message": f"could not find function with ID: {wanted}", "stack": None}
+        now = self.clock.now()
+        memo = f'{{"error":{json.dumps(error)}}}'
+        resumed = waits.resume(connection, run_id, key, memo, now=now, sweep_at=now + self.hint_ms)
+        return [resumed] if resumed else []
+
+    def _deadlines(self, function: FunctionRow, run: Run, spec: FunctionSpec, now: int) -> list[Job]:
+        limits = {"start": spec.start_timeout_ms, "finish": spec.finish_timeout_ms}
+        return [
+            Job(
+                subject_id=run.id,
+                key=f"deadline:{name}",
+                kind=JobKind.DEADLINE,
+                name="",
+                function_id=function.id,
+                task_name="inngest.deadline",
+                queue=self.route_queue,
+                created_at=now,
+                due_at=now + limit,
+                sweep_at=now + limit,
+            )
+            for name, limit in limits.items()
+            if limit is not None
+        ]
+
+    # Satisfying waits
+
+    def _satisfy(self, connection: sa.Connection, event: Event, paths: list[str]) -> list[Job]:
+        """Resume and cancel what waited for this event."""
+        now = self.clock.now()
+        found = waits.candidates(connection, event.name, waiting.anchors(paths, event), now)
+        followers: list[Job] = []
+        # One order for everybody, so that two events that concern the same runs do not wait for each other.
+        for wait in sorted(found, key=lambda wait: (wait.run_id, wait.key)):
+            if not waiting.matches(wait, event):
+                continue
+            if wait.kind == waiting.CANCEL:
+                reason = f"cancelled by event {event.name} ({event.external_id})"
+                followers += self._cancel(connection, wait.run_id, reason, now)
+                continue
+            run = runs.get(connection, wait.run_id)
+            if run is None or run.event_id == event.id:
+                continue
+            memo = waits.event_memo(event)
+            resumed = waits.resume(connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.hint_ms)
+            followers += [resumed] if resumed else []
+        return followers
+
+    def _cancel(self, connection: sa.Connection, run_id: str, reason: str, now: int) -> list[Job]:
+        due = cancel_run(connection, run_id, reason, now=now, hint_ms=self.hint_ms, route_queue=self.route_queue)
+        return due or []
+
+
+def cancel_run(
+    connection: sa.Connection,
+    run_id: str,
+    reason: str,
+    *,
+    now: int,
+    hint_ms: int,
+    route_queue: str,
+    unless_started: bool = False,
+) -> list[Job] | None:
+    """Cancel a run that has not ended, or has not even begun.
+
+    Returns:
+        The jobs that are due now, or ``None`` when there is no such run or it has ended.
+    """
+    run = runs.lock(connection, run_id)
+    if run is None or RunStatus(run.status).ended or (unless_started and run.started_at is not None):
+        return None
+    event = events.get(connection, run.event_id)
+    if event is None:
+        event = Event(run.event_id, "", run.event_id, "{}", run.created_at, run.created_at)
+    end = end_of(
+        run,
+        event,
+        RunStatus.CANCELLED,
+        cancelled_output(),
+        now=now,
+        hint_ms=hint_ms,
+        route_queue=route_queue,
+        reason=reason[:255],
+    )
+    return runs.finish(connection, run, end)
+
+
+def _idempotency_key(function_id: str, event: Event) -> str | None:
+    """Only an id that the sender chose can come twice."""
+    if event.external_id == event.id:
+        return None
+    return hashlib.sha256(f"{function_id}\0{event.external_id}".encode()).hexdigest()
+
+
+def _claim_key(connection: sa.Connection, run: Run) -> bool:
+    """Insert the run under its idempotency key; false when another run of the last day has it."""
+    table = schema.run
+    connection.execute(
+        sa.update(table)
+        .where(table.c.idempotency_key == run.idempotency_key, table.c.created_at <= run.created_at - IDEMPOTENCY_MS)
+        .values(idempotency_key=None)
+    )
+    insert_new(connection, table, [values(run)])
+    holder = sa.select(table.c.id).where(table.c.idempotency_key == run.idempotency_key)
+    return connection.execute(holder).scalar_one_or_none() == run.id
+
+
+def _take_invocation(run: Run, event: Event) -> None:
+    """Note who invoked a run: a step of another run, or Celery code."""
+    details = json.loads(event.data)["_inngest"]
+    correlation = details.get("correlation_id")
+    if correlation:
+        run.parent_run_id, _, run.parent_step_id = str(correlation).partition(".")
+    celery = details.get("celery")
+    if celery:
+        run.id, run.celery = details["run_id"], json.dumps(celery)
+
+
+def _correlation(event: Event) -> str:
+    return str(json.loads(event.data).get("_inngest", {}).get("correlation_id", ""))

@@ -1,0 +1,68 @@
+"""Waits: from an expression to a row that one indexed query finds, and back to a yes or no."""
+
+from __future__ import annotations
+
+import json
+
+from inngest_celery.engine import expressions
+from inngest_celery.opcodes import Opcode
+from inngest_celery.store.rows import Event, Wait
+
+CANCEL = "cancel"
+
+
+def wait_for(
+    run_id: str,
+    key: str,
+    name: str,
+    *,
+    event_name: str,
+    expression: str | None,
+    event: Event,
+    now: int,
+    expires_at: int,
+    kind: str = Opcode.WAIT_FOR_EVENT.value,
+) -> Wait:
+    """Make the row of a wait: the ``event.*`` side of its expression becomes literals, one equality its anchor.
+
+    Args:
+        run_id, key, name: the step.
+        event_name: the event that it waits for.
+        expression: over ``event`` (the run's) and ``async`` (the one that comes).
+        event: what triggered the run.
+        now, expires_at: milliseconds.
+        kind: a wait of a step, or a cancellation.
+
+    Raises:
+        expressions.ExpressionError: the expression cannot be read.
+        expressions.EvaluationError: the event's values make it too large to store.
+    """
+    anchor, paths, folded = "", list[str](), None
+    if expression is not None:
+        compiled = expressions.fold(expression, as_variable(event))
+        found = expressions.anchor(compiled)
+        folded = compiled.source
+        if found is not None:
+            anchor, paths = found.key, [found.path]
+    return Wait(run_id, key, kind, name, event_name, anchor, folded, now, expires_at, paths)
+
+
+def matches(wait: Wait, event: Event) -> bool:
+    """Tell whether an event of the right name satisfies a wait."""
+    if wait.expression is None:
+        return True
+    return expressions.compile(wait.expression).matches({"async": as_variable(event)})
+
+
+def anchors(paths: list[str], event: Event) -> list[str]:
+    """Give the anchors that a wait on this event may have, for the paths in use."""
+    if not paths:
+        return []
+    variable = as_variable(event)
+    keys = (expressions.anchor_key(path, variable) for path in paths)
+    return [key for key in keys if key is not None]
+
+
+def as_variable(event: Event) -> dict[str, object]:
+    """Give an event as expressions see it."""
+    return {"name": event.name, "id": event.external_id, "ts": event.ts, "data": json.loads(event.data), "user": {}}

@@ -1,0 +1,93 @@
+"""What one checkpoint writes: the answer of the engine, carried out by the store in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from inngest_celery.store.rows import Attempt, Event, Job, Run, RunStatus, Step, Wait
+
+
+@dataclass(slots=True)
+class RunEnd:
+    """How a run ends.
+
+    Attributes:
+        status: one of the ended ones.
+        output: JSON text: the result, or the error.
+        at: when, in milliseconds.
+        hint_by: when a sweep should send hints again for the jobs that it makes due.
+        reason: why it was cancelled or skipped.
+        events: lifecycle events; stored always, routed only when some function or wait listens to their names.
+        routes: a route job for each of these events, in the same order.
+        has_parent: whether an invoke step of another run waits for this one.
+        parent_memo: what the invoke step of the parent run sees, if there is one.
+        deliver: the job that hands the result to a Celery canvas, if the run was started from one.
+    """
+
+    status: RunStatus
+    output: str | None
+    at: int
+    hint_by: int
+    reason: str | None = None
+    events: list[Event] = field(default_factory=list)
+    routes: list[Job] = field(default_factory=list)
+    has_parent: bool = False
+    parent_memo: str = "null"
+    deliver: Job | None = None
+
+
+@dataclass(slots=True)
+class Changes:
+    """One checkpoint of one run, made under the lease of one job.
+
+    Attributes:
+        job: the job that ends with it; the checkpoint is refused when its fence is no longer the current one.
+        now: the time of the checkpoint in milliseconds.
+        steps: outcomes to record; a step that has one already keeps it.
+        attempts: failed attempts, for the history.
+        jobs: what follows. One whose step is recorded or already has a job is left out.
+        waits: waits to register together with their timeout jobs.
+        events: events to store.
+        routes: a route job for each of these events.
+        again: the same job, to run once more later (a retry) instead of ending.
+        end: the end of the run, if this is it.
+        known: how many outcomes the function has seen, its own included. Set when it is blocked on steps that others
+            carry out: the store then tells whether there are more by now.
+        parallel: whether others may be working on the same run, so that the fast path is not safe.
+        asked_at: when the waits were asked for; an event received since then may already satisfy them.
+    """
+
+    job: Job
+    now: int
+    steps: list[Step] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    jobs: list[Job] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    routes: list[Job] = field(default_factory=list)
+    again: Job | None = None
+    end: RunEnd | None = None
+    known: int | None = None
+    parallel: bool = False
+    asked_at: int = 0
+
+    @property
+    def run_id(self) -> str:
+        return self.job.subject_id
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a checkpoint did.
+
+    Attributes:
+        refused: nothing was written: the lease was lost or the run has ended.
+        jobs: the jobs that were really inserted, or made due, and are in need of a hint unless they are leased.
+        run: the run whose first job is leased to this worker, if there is one.
+        news: others have recorded outcomes that the blocked function has not seen; its job is still leased.
+    """
+
+    refused: bool = False
+    jobs: list[Job] = field(default_factory=list)
+    run: Run | None = None
+    news: bool = False

@@ -1,0 +1,104 @@
+"""The checkpoint: carry out one :class:`Changes` in one transaction, or refuse it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from inngest_celery.store import events, fast, jobs, runs, waits
+from inngest_celery.store.changes import Applied, Changes
+from inngest_celery.store.database import Database
+from inngest_celery.store.rows import Event, Job, JobKind, RunStatus, Wait
+
+Matches = Callable[[Wait, Event], bool]
+
+
+def apply(database: Database, changes: Changes, matches: Matches) -> Applied:
+    """Write a checkpoint.
+
+    Args:
+        changes: what to write, under the lease of ``changes.job``.
+        matches: tells whether an event satisfies a wait.
+
+    Returns:
+        What was written; ``refused`` when the lease was lost or the run has ended, and then nothing was.
+    """
+    if database.dialect == "postgresql" and fast.fits(changes):
+        return fast.apply(database, changes)
+    applied = _apply(database, changes, matches)
+    if applied is None:
+        waits.prepare_topics(database, (wait.event_name for wait in changes.waits))
+        applied = _apply(database, changes, matches)
+        if applied is None:
+            raise RuntimeError("a topic that was just made is gone: nothing deletes topics while workers run")
+    return applied
+
+
+def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | None:
+    """Give ``None``, having written nothing, when a topic is missing."""
+    with database.transaction() as connection:
+        if changes.waits and not waits.lock_topics(connection, changes.waits):
+            return None
+        run = runs.lock(connection, changes.run_id)
+        if run is None or RunStatus(run.status).ended:
+            return Applied(refused=True)
+        if not _end_job(connection, changes):
+            return Applied(refused=True)
+        if changes.job.kind is JobKind.TIMEOUT:
+            waits.delete(connection, changes.run_id, changes.job.key)
+        runs.record(connection, changes.steps)
+        runs.record_attempts(connection, changes.attempts)
+        if changes.end is not None:
+            return Applied(jobs=runs.finish(connection, run, changes.end))
+        if run.status == RunStatus.SCHEDULED:
+            runs.start(connection, run.id, changes.now)
+        inserted = jobs.insert_missing(connection, changes.jobs)
+        planned = {job.key for job in inserted}
+        waits.insert(connection, [wait for wait in changes.waits if wait.key in planned])
+        inserted = _resume_satisfied(connection, changes, inserted, run.event_id, matches)
+        events.insert(connection, changes.events)
+        jobs.insert(connection, changes.routes)
+        news = _has_news(connection, changes, inserted)
+        if news:
+            # The worker goes on with what it has not seen, under the lease that it has.
+            jobs.insert(connection, [changes.job])
+        return Applied(jobs=[*inserted, *changes.routes, *([changes.again] if changes.again else [])], news=news)
+
+
+def _has_news(connection: sa.Connection, changes: Changes, inserted: list[Job]) -> bool:
+    """Tell whether a blocked function, of which this worker keeps no other step, could go on after all.
+
+    The run is locked: of two workers that finish its last two steps, the second one to come here sees both.
+    """
+    if changes.known is None or any(job.leased_by for job in inserted):
+        return False
+    return runs.count_steps(connection, changes.run_id) > changes.known
+
+
+def _end_job(connection: sa.Connection, changes: Changes) -> bool:
+    if changes.again is not None:
+        return jobs.update(connection, changes.job, changes.again)
+    return jobs.end(connection, changes.job)
+
+
+def _resume_satisfied(
+    connection: sa.Connection, changes: Changes, inserted: list[Job], trigger_id: str, matches: Matches
+) -> list[Job]:
+    """Resume the new waits that an event satisfies which came in while they were being registered."""
+    open_waits = [wait for wait in changes.waits if wait.kind != "InvokeFunction"]
+    if not open_waits:
+        return inserted
+    names = {wait.event_name for wait in open_waits}
+    found = [event for event in events.received_since(connection, names, changes.asked_at) if event.id != trigger_id]
+    result = {job.key: job for job in inserted}
+    for wait in open_waits:
+        event = next((event for event in found if event.name == wait.event_name and matches(wait, event)), None)
+        if event is None or wait.key not in result:
+            continue
+        memo = waits.event_memo(event)
+        sweep_at = result[wait.key].sweep_at
+        job = waits.resume(connection, wait.run_id, wait.key, memo, now=changes.now, sweep_at=sweep_at)
+        if job is not None:
+            result[wait.key] = job
+    return list(result.values())

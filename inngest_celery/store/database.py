@@ -1,0 +1,137 @@
+"""Connections and transactions, the same for SQLite, PostgreSQL and MySQL/MariaDB."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+_NO_BEGIN = "inngest_no_begin"
+SUPPORTED = ("postgresql", "mysql", "mariadb", "sqlite")
+
+
+class DatabaseError(RuntimeError):
+    """The database cannot be used as it is configured. ``code`` is stable; the message says what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Database:
+    """The product's database. Engines are made on first use in each process, so an instance survives ``fork``.
+
+    Args:
+        url: SQLAlchemy URL.
+        pool_size: connections that a process keeps.
+        schema: database schema of the tables (PostgreSQL only; elsewhere name the database in the URL).
+
+    Raises:
+        DatabaseError: the URL cannot be read or names a database that is not supported.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5, schema: str | None = None) -> None:
+        self.url = _read_url(url)
+        self.dialect = "mysql" if self.url.get_backend_name() == "mariadb" else self.url.get_backend_name()
+        if schema and self.dialect != "postgresql":
+            raise DatabaseError(
+                "database_schema_unsupported",
+                "inngest_table_schema works on PostgreSQL only; elsewhere put the tables into a database of their own.",
+            )
+        self._pool_size = pool_size
+        self._schema = schema
+        self._engine: sa.Engine | None = None
+        self._process = 0
+
+    @property
+    def engine(self) -> sa.Engine:
+        """This process's engine."""
+        if self._engine is None or self._process != os.getpid():
+            if self._engine is not None:
+                # Inherited over fork: the sockets belong to the parent and must be left open for it.
+                self._engine.dispose(close=False)
+            self._engine, self._process = self._connect(), os.getpid()
+        return self._engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Open a read-write transaction: committed at the end of the block, rolled back when it raises."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[sa.Connection]:
+        """Lend a connection on which every statement is a transaction of its own."""
+        with self._autocommit_engine.connect() as connection:
+            yield connection
+
+    def dispose(self) -> None:
+        """Close the connections of this process."""
+        if self._engine is not None and self._process == os.getpid():
+            self._engine.dispose()
+        self._engine = None
+
+    @property
+    def _autocommit_engine(self) -> sa.Engine:
+        self.engine  # noqa: B018  made for this process, if it is a new one
+        return self._autocommit
+
+    def _connect(self) -> sa.Engine:
+        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800}
+        if self.dialect == "sqlite":
+            engine = self._connect_sqlite()
+        else:
+            options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": "READ COMMITTED"}
+            if self.dialect == "postgresql" and self._schema:
+                options["connect_args"] = {"options": f"-csearch_path={self._schema}"}
+            engine = sa.create_engine(self.url, **options)
+        if self.dialect == "sqlite":
+            self._autocommit = engine.execution_options(**{_NO_BEGIN: True})
+        else:
+            self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        return engine
+
+    def _connect_sqlite(self) -> sa.Engine:
+        if self.url.database and self.url.database != ":memory:":
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(self.url, connect_args={"timeout": 30, "check_same_thread": False})
+
+        @sa.event.listens_for(engine, "connect")
+        def prepare(connection: Any, _record: object) -> None:
+            # The driver must not open transactions by itself: we say BEGIN IMMEDIATE, so that two writers queue up
+            # at the start of a transaction instead of failing with "database is locked" in its middle.
+            connection.isolation_level = None
+            cursor = connection.cursor()
+            # WAL with NORMAL survives the death of any process; only a power failure can take the last commits.
+            for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL"):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+
+        @sa.event.listens_for(engine, "begin")
+        def begin(connection: sa.Connection) -> None:
+            if not connection.get_execution_options().get(_NO_BEGIN):
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+        return engine
+
+
+def _read_url(text: str) -> sa.URL:
+    try:
+        url = sa.make_url(text)
+    except sa.exc.ArgumentError as error:
+        raise DatabaseError(
+            "database_url_invalid",
+            "inngest_database_url is not a SQLAlchemy URL. Write for example "
+            "postgresql+psycopg://user:password@host/name, mysql+pymysql://user:password@host/name or "
+            "sqlite:///path/to/file.db.",
+        ) from error
+    if url.get_backend_name() not in SUPPORTED:
+        raise DatabaseError(
+            "database_unsupported",
+            f"inngest_database_url names {url.get_backend_name()}; supported are PostgreSQL, MySQL/MariaDB and SQLite.",
+        )
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url

@@ -1,0 +1,65 @@
+"""Statements on events, and the route jobs that carry them to functions and waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.store.inserts import insert_new
+from inngest_celery.store.rows import Event, Job, JobKind, values
+
+ROUTE_TASK = "inngest.route"
+
+
+def route_job(event_id: str, *, now: int, due_at: int, sweep_at: int, queue: str) -> Job:
+    """Make the job that routes one event."""
+    return Job(
+        subject_id=event_id,
+        key="route",
+        kind=JobKind.ROUTE,
+        name="",
+        function_id="",
+        task_name=ROUTE_TASK,
+        queue=queue,
+        created_at=now,
+        due_at=due_at,
+        sweep_at=sweep_at,
+    )
+
+
+def insert(connection: sa.Connection, events: Sequence[Event]) -> None:
+    """Store events. One that is stored already, under the same id, is left as it is: a send may be repeated."""
+    if events:
+        insert_new(connection, schema.event, [values(event) for event in events])
+
+
+def get(connection: sa.Connection, event_id: str) -> Event | None:
+    row = connection.execute(sa.select(schema.event).where(schema.event.c.id == event_id)).first()
+    return Event(**row._mapping) if row else None
+
+
+def received_since(connection: sa.Connection, names: Iterable[str], since: int) -> list[Event]:
+    """Give the events of these names that were received at or after a time, oldest first."""
+    table = schema.event
+    query = sa.select(table).where(table.c.name.in_(sorted(names)), table.c.received_at >= since)
+    rows = connection.execute(query.order_by(table.c.received_at, table.c.id))
+    return [Event(**row._mapping) for row in rows]
+
+
+def lifecycle_patterns(name: str) -> list[str]:
+    """Give the trigger names that match a lifecycle event."""
+    return [name, "inngest/*", "inngest/function.*"]
+
+
+def listened_to(connection: sa.Connection, name: str) -> bool:
+    """Tell whether a function is triggered by this lifecycle event, or any run has ever waited for it."""
+    trigger, function, topic = schema.trigger, schema.function, schema.topic
+    triggered = (
+        sa.select(sa.literal(1))
+        .join_from(trigger, function, function.c.id == trigger.c.function_id)
+        .where(trigger.c.event_name.in_(lifecycle_patterns(name)), function.c.archived_at.is_(None))
+    )
+    awaited = sa.select(sa.literal(1)).where(topic.c.event_name == name)
+    return bool(connection.execute(sa.select(sa.or_(triggered.exists(), awaited.exists()))).scalar_one())

@@ -1,0 +1,123 @@
+"""PostgreSQL only: the two hot checkpoints, each as one statement, which makes it one round trip and one commit.
+
+They cover a run that does one thing at a time. Everything else takes the plain way in ``checkpoint``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from inngest_celery.store import schema
+from inngest_celery.store.changes import Applied, Changes
+from inngest_celery.store.database import Database
+from inngest_celery.store.events import lifecycle_patterns
+from inngest_celery.store.rows import JobKind, RunStatus, values
+
+_DIALECT: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+
+
+def _insert(table: sa.Table, prefix: str, source: str) -> str:
+    """Insert one row from parameters, provided that ``source`` has a row."""
+    columns = ", ".join(column.name for column in table.columns)
+    # A bare NULL would be text to PostgreSQL here, so every parameter says its type.
+    parameters = ", ".join(f"%({prefix}{column.name})s::{_type(column)}" for column in table.columns)
+    # Nothing here comes from outside: table, column and parameter names are the ones in this package.
+    return f"INSERT INTO {table.name} ({columns}) SELECT {parameters} FROM {source} ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+def _type(column: sa.Column[Any]) -> str:
+    # text, never varchar(n): a cast to varchar(n) cuts what is too long, where an insertion refuses it.
+    return "text" if isinstance(column.type, sa.String) else column.type.compile(_DIALECT)
+
+
+# FOR SHARE holds the run against a cancellation, but not against the checkpoints of its other steps.
+_NEXT = f"""
+WITH live AS (
+  SELECT id FROM inngest_run WHERE id = %(run)s AND status < {RunStatus.COMPLETED.value} FOR SHARE
+), gone AS (
+  DELETE FROM inngest_job USING live WHERE subject_id = live.id AND key = %(key)s AND fence = %(fence)s RETURNING 1
+), recorded AS (
+  {{record}}
+), planned AS (
+  {_insert(schema.job, "j_", "gone")} RETURNING 1
+)
+SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM planned)
+"""  # noqa: S608
+
+_END = f"""
+WITH live AS (
+  UPDATE inngest_run SET status = %(status)s, output = %(output)s, ended_at = %(at)s, reason = %(reason)s
+  WHERE id = %(run)s AND status < {RunStatus.COMPLETED.value} AND EXISTS (
+    SELECT 1 FROM inngest_job WHERE subject_id = %(run)s AND key = %(key)s AND fence = %(fence)s
+  ) RETURNING id
+), recorded AS (
+  {{record}}
+), jobs AS (
+  DELETE FROM inngest_job USING live WHERE subject_id = live.id
+), waits AS (
+  DELETE FROM inngest_wait USING live WHERE run_id = live.id
+), told AS (
+  {_insert(schema.event, "e_", "live")}
+), heard AS (
+  SELECT 1 FROM live WHERE EXISTS (
+    SELECT 1 FROM inngest_trigger t JOIN inngest_function f ON f.id = t.function_id
+    WHERE t.event_name = ANY(%(patterns)s) AND f.archived_at IS NULL
+  ) OR EXISTS (SELECT 1 FROM inngest_topic WHERE event_name = %(e_name)s)
+), routed AS (
+  {_insert(schema.job, "j_", "heard")} RETURNING 1
+)
+SELECT (SELECT count(*) FROM live), (SELECT count(*) FROM routed)
+"""  # noqa: S608
+
+_RECORD = _insert(schema.step, "s_", "{source}")
+_NOTHING = "SELECT 1"
+
+
+def _spell(statement: str, source: str) -> tuple[str, str]:
+    """Give the statement that records a step, and the one that does not."""
+    return statement.format(record=_RECORD.format(source=source)), statement.format(record=_NOTHING)
+
+
+_NEXT_RECORDING, _NEXT_ONLY = _spell(_NEXT, "gone")
+_END_RECORDING, _END_ONLY = _spell(_END, "live")
+
+
+def fits(changes: Changes) -> bool:
+    """Tell whether a checkpoint is one of the two simple ones."""
+    if changes.job.kind is JobKind.TIMEOUT or changes.parallel or changes.known is not None or len(changes.steps) > 1:
+        return False
+    if changes.attempts or changes.waits or changes.events or changes.again:
+        return False
+    end = changes.end
+    if end is None:
+        return len(changes.jobs) == 1
+    return not end.has_parent and end.deliver is None and len(end.events) == 1 and not changes.jobs
+
+
+def apply(database: Database, changes: Changes) -> Applied:
+    """Write a checkpoint that :func:`fits`."""
+    job, end = changes.job, changes.end
+    parameters: dict[str, Any] = {"run": job.subject_id, "key": job.key, "fence": job.fence}
+    for step in changes.steps:
+        parameters |= _prefixed("s_", step)
+    follower = end.routes[0] if end else changes.jobs[0]
+    parameters |= _prefixed("j_", follower)
+    if end is not None:
+        event = end.events[0]
+        parameters |= {"status": end.status.value, "output": end.output, "at": end.at, "reason": end.reason}
+        parameters |= {"patterns": lifecycle_patterns(event.name), **_prefixed("e_", event)}
+        statement = _END_RECORDING if changes.steps else _END_ONLY
+    else:
+        statement = _NEXT_RECORDING if changes.steps else _NEXT_ONLY
+    with database.autocommit() as connection:
+        done, inserted = connection.exec_driver_sql(statement, parameters).one()
+    if not done:
+        return Applied(refused=True)
+    return Applied(jobs=[follower] if inserted else [])
+
+
+def _prefixed(prefix: str, row: Any) -> dict[str, Any]:
+    return {prefix + name: value for name, value in values(row).items()}

@@ -1,0 +1,75 @@
+"""Statements on functions and their triggers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.store.inserts import insert_new
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRow:
+    """A function as it is registered. ``config`` is JSON text: its configuration in the wire form."""
+
+    id: str
+    app_id: str
+    config: str
+    checksum: str
+    version: int
+    task_name: str
+    queue: str
+    archived_at: int | None
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """A function that an event's name concerns, with the expressions of the triggers that name it."""
+
+    function: FunctionRow
+    expressions: tuple[str | None, ...]
+
+
+def triggered_by(connection: sa.Connection, names: Sequence[str]) -> list[Triggered]:
+    """Give the functions with a trigger of one of these names, each once."""
+    function, trigger = schema.function, schema.trigger
+    query = (
+        sa.select(function, trigger.c.expression)
+        .join_from(function, trigger, trigger.c.function_id == function.c.id)
+        .where(trigger.c.event_name.in_(names), function.c.archived_at.is_(None))
+        .order_by(function.c.id, trigger.c.position)
+    )
+    found: dict[str, tuple[FunctionRow, list[str | None]]] = {}
+    for row in connection.execute(query):
+        columns = dict(row._mapping)
+        expression = columns.pop("expression")
+        _, expressions = found.setdefault(row.id, (FunctionRow(**columns), []))
+        expressions.append(expression)
+    return [Triggered(row, tuple(expressions)) for row, expressions in found.values()]
+
+
+def get(connection: sa.Connection, function_id: str) -> FunctionRow | None:
+    row = connection.execute(sa.select(schema.function).where(schema.function.c.id == function_id)).first()
+    return FunctionRow(**row._mapping) if row else None
+
+
+def all_of(connection: sa.Connection) -> list[FunctionRow]:
+    return [FunctionRow(**row._mapping) for row in connection.execute(sa.select(schema.function))]
+
+
+def save(connection: sa.Connection, function: FunctionRow, triggers: Sequence[tuple[str, str | None]]) -> None:
+    """Insert or replace a function and its event triggers."""
+    table = schema.function
+    columns = {name: getattr(function, name) for name in FunctionRow.__slots__}
+    insert_new(connection, table, [columns])
+    connection.execute(sa.update(table).where(table.c.id == function.id).values(**columns))
+    connection.execute(sa.delete(schema.trigger).where(schema.trigger.c.function_id == function.id))
+    rows = [
+        {"function_id": function.id, "position": position, "event_name": name, "expression": expression}
+        for position, (name, expression) in enumerate(triggers)
+    ]
+    insert_new(connection, schema.trigger, rows)

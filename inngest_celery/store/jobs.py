@@ -1,0 +1,233 @@
+"""Statements on jobs: claim, renew, sweep.
+
+``sweep_at`` alone decides when a sweep looks at a job: when its hint should have been answered, when its lease runs
+out, or when its due time comes within the horizon. One index serves all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.store.database import Database
+from inngest_celery.store.inserts import insert_new
+from inngest_celery.store.rows import Event, Job, Run, values
+from inngest_celery.store.waits import job_from
+
+# PostgreSQL may answer a claim before it is on disk: a claim that a power failure undoes is just one that never was.
+_CLAIM = """
+WITH relaxed AS (SELECT set_config('synchronous_commit', 'off', true) AS setting),
+claimed AS (
+  UPDATE inngest_job SET leased_by = %(owner)s, leased_until = %(until)s, sweep_at = %(until)s, fence = fence + 1
+  FROM relaxed
+  WHERE relaxed.setting = 'off' AND subject_id = %(subject)s AND key = %(key)s AND due_at <= %(now)s
+    AND (leased_until IS NULL OR leased_until <= %(now)s)
+  RETURNING inngest_job.*
+)
+SELECT claimed.*, run.status AS run_status, run.event_id, run.created_at AS run_created_at,
+  run.started_at AS run_started_at, run.parent_run_id, run.parent_step_id, run.celery, run.idempotency_key,
+  event.id AS e_id, event.name AS e_name, event.external_id AS e_external_id, event.data AS e_data, event.ts AS e_ts,
+  event.received_at AS e_received_at
+FROM claimed
+LEFT JOIN inngest_run run ON run.id = claimed.subject_id
+LEFT JOIN inngest_event event ON event.id = coalesce(run.event_id, claimed.subject_id)
+"""
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A job that this worker now holds, with its run (none for a route or cron job) and event."""
+
+    job: Job
+    run: Run | None
+    event: Event | None
+
+
+def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int, until: int) -> Claimed | None:
+    """Take the lease of a due job.
+
+    Args:
+        owner: the worker's name.
+        now: the time in milliseconds.
+        until: when the lease runs out.
+
+    Returns:
+        The job with what it takes to work on it, or ``None`` when it is done, not due or held by another worker.
+    """
+    if database.dialect == "postgresql":
+        parameters = {"owner": owner, "until": until, "now": now, "subject": subject_id, "key": key}
+        with database.autocommit() as connection:
+            row = connection.exec_driver_sql(_CLAIM, parameters).first()
+        return None if row is None else _claimed(row)
+    table = schema.job
+    mine = sa.and_(table.c.subject_id == subject_id, table.c.key == key)
+    free = sa.or_(table.c.leased_until.is_(None), table.c.leased_until <= now)
+    with database.transaction() as connection:
+        taken = connection.execute(
+            sa.update(table)
+            .where(mine, table.c.due_at <= now, free)
+            .values(leased_by=owner, leased_until=until, sweep_at=until, fence=table.c.fence + 1)
+        )
+        if taken.rowcount != 1:
+            return None
+        job = job_from(connection.execute(sa.select(table).where(mine)).one()._mapping)
+        run = connection.execute(sa.select(schema.run).where(schema.run.c.id == subject_id)).first()
+        event_id = run.event_id if run else subject_id
+        event = connection.execute(sa.select(schema.event).where(schema.event.c.id == event_id)).first()
+    return Claimed(job, Run(**run._mapping) if run else None, Event(**event._mapping) if event else None)
+
+
+def _claimed(row: sa.Row[tuple[object, ...]]) -> Claimed:
+    job = job_from(row._mapping)
+    run = None
+    if row.run_status is not None:
+        run = Run(
+            id=job.subject_id,
+            function_id=job.function_id,
+            event_id=row.event_id,
+            idempotency_key=row.idempotency_key,
+            status=row.run_status,
+            created_at=row.run_created_at,
+            started_at=row.run_started_at,
+            parent_run_id=row.parent_run_id,
+            parent_step_id=row.parent_step_id,
+            celery=row.celery,
+        )
+    event = None
+    if row.e_id is not None:
+        event = Event(row.e_id, row.e_name, row.e_external_id, row.e_data, row.e_ts, row.e_received_at)
+    return Claimed(job, run, event)
+
+
+def insert_missing(connection: sa.Connection, jobs: Sequence[Job]) -> list[Job]:
+    """Insert the jobs of one locked run, but none for a step that is recorded or has a job; give the inserted ones."""
+    if not jobs:
+        return []
+    run_id, keys = jobs[0].subject_id, [job.key for job in jobs]
+    taken = sa.union_all(
+        sa.select(schema.job.c.key).where(schema.job.c.subject_id == run_id, schema.job.c.key.in_(keys)),
+        sa.select(schema.step.c.id).where(schema.step.c.run_id == run_id, schema.step.c.id.in_(keys)),
+    )
+    present = set(connection.execute(taken).scalars())
+    missing = [job for job in jobs if job.key not in present]
+    insert(connection, missing)
+    return missing
+
+
+def insert(connection: sa.Connection, jobs: Sequence[Job]) -> None:
+    insert_new(connection, schema.job, [values(job) for job in jobs])
+
+
+def end(connection: sa.Connection, job: Job) -> bool:
+    """Delete a job that this worker holds; false when the lease is lost."""
+    table = schema.job
+    deleted = connection.execute(
+        sa.delete(table).where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
+    )
+    return deleted.rowcount == 1
+
+
+def update(connection: sa.Connection, job: Job, again: Job) -> bool:
+    """Turn a job that this worker holds into what it is to be next (a retry, say); false when the lease is lost."""
+    table = schema.job
+    columns = {name: value for name, value in values(again).items() if name not in ("subject_id", "key")}
+    updated = connection.execute(
+        sa.update(table)
+        .where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
+        .values(**columns)
+    )
+    return updated.rowcount == 1
+
+
+def renew(database: Database, jobs: Sequence[Job], until: int) -> list[Job]:
+    """Prolong leases; give those that are lost: ended, cancelled or taken over by another worker."""
+    lost = []
+    table = schema.job
+    with database.transaction() as connection:
+        for job in sorted(jobs, key=lambda job: (job.subject_id, job.key)):
+            renewed = connection.execute(
+                sa.update(table)
+                .where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
+                .values(leased_until=until, sweep_at=until)
+            )
+            if renewed.rowcount != 1:
+                lost.append(job)
+    return lost
+
+
+def sweep(database: Database, *, now: int, horizon: int, hint_timeout: int, limit: int) -> tuple[list[Job], bool]:
+    """Take up the jobs that a sweep should look at, and note that they are being hinted.
+
+    Args:
+        now: the time in milliseconds.
+        horizon: how far ahead of its due time a job may be hinted, in milliseconds.
+        hint_timeout: how long a first hint may stay unanswered, in milliseconds; doubles with every further one.
+        limit: the most jobs to take up.
+
+    Returns:
+        The jobs to send hints for, whose leases, if they had any, have run out; and whether there may be more.
+    """
+    table = schema.job
+    with database.transaction() as connection:
+        query = (
+            sa.select(table)
+            .where(table.c.sweep_at <= now)
+            .order_by(table.c.sweep_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        jobs = [job_from(row._mapping) for row in connection.execute(query)]
+        for job in jobs:
+            # Not `0 if hinted`: messages in a long queue are late, not lost, and must not be doubled every few seconds.
+            patience = min(hint_timeout * 2 ** min(job.hints, 10), 600_000)
+            job.sweep_at = max(job.due_at, now) + patience if job.due_at <= now + horizon else job.due_at - horizon
+            job.hints = min(job.hints + 1, 1000)
+        if jobs:
+            update = (
+                sa.update(table)
+                .where(table.c.subject_id == sa.bindparam("b_subject"), table.c.key == sa.bindparam("b_key"))
+                .values(sweep_at=sa.bindparam("b_sweep_at"), hints=sa.bindparam("b_hints"))
+            )
+            parameters = [
+                {"b_subject": job.subject_id, "b_key": job.key, "b_sweep_at": job.sweep_at, "b_hints": job.hints}
+                for job in jobs
+            ]
+            connection.execute(update, parameters)
+    return [job for job in jobs if job.due_at <= now + horizon], len(jobs) == limit
+
+
+def reset_hint(database: Database, jobs: Sequence[Job], sweep_at: int) -> None:
+    """Let the next sweep hint these again: the broker did not take them."""
+    table = schema.job
+    with database.transaction() as connection:
+        for job in sorted(jobs, key=lambda job: (job.subject_id, job.key)):
+            connection.execute(
+                sa.update(table)
+                .where(
+                    table.c.subject_id == job.subject_id,
+                    table.c.key == job.key,
+                    table.c.fence == job.fence,
+                    table.c.leased_by.is_(None),
+                )
+                .values(sweep_at=sweep_at)
+            )
+
+
+def milliseconds_early(database: Database, subject_id: str, key: str, now: int) -> int | None:
+    """Tell how long before its due time it is, for a job that is free; ``None`` for any other."""
+    table = schema.job
+    query = sa.select(table.c.due_at).where(
+        table.c.subject_id == subject_id, table.c.key == key, table.c.leased_by.is_(None), table.c.due_at > now
+    )
+    with database.autocommit() as connection:
+        due_at = connection.execute(query).scalar_one_or_none()
+    return None if due_at is None else int(due_at) - now
+
+
+def exists(connection: sa.Connection, subject_id: str) -> bool:
+    """Tell whether anything remains to be done for a run."""
+    table = schema.job
+    return bool(connection.execute(sa.select(sa.exists().where(table.c.subject_id == subject_id))).scalar_one())

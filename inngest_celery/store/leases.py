@@ -1,0 +1,32 @@
+"""Named leases: of all workers that want to do a thing, one does it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.store.database import Database
+from inngest_celery.store.inserts import insert_new
+
+
+def acquire(database: Database, name: str, owner: str, *, now: int, until: int) -> bool:
+    """Take or prolong a lease; false when somebody else has it. Times are milliseconds."""
+    table = schema.lease
+    take = (
+        sa.update(table)
+        .where(table.c.name == name, sa.or_(table.c.owner == owner, table.c.until <= now))
+        .values(owner=owner, until=until)
+    )
+    with database.transaction() as connection:
+        if connection.execute(take).rowcount == 1:
+            return True
+        insert_new(connection, table, [{"name": name, "owner": owner, "until": until}])
+        holder = connection.execute(sa.select(table.c.owner).where(table.c.name == name)).scalar_one()
+    return bool(holder == owner)
+
+
+def release(database: Database, name: str, owner: str) -> None:
+    """Give a lease up, so that another worker need not wait for its end."""
+    table = schema.lease
+    with database.transaction() as connection:
+        connection.execute(sa.delete(table).where(table.c.name == name, table.c.owner == owner))

@@ -1,0 +1,112 @@
+"""Statements on runs: lock, read, finish.
+
+Locks are always taken in the same order, so that no two transactions wait for each other: topic, run, parent run, job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from inngest_celery.store import events, schema, waits
+from inngest_celery.store.changes import RunEnd
+from inngest_celery.store.inserts import insert_new
+from inngest_celery.store.rows import Attempt, Job, Run, RunStatus, Step, values
+
+
+def lock(connection: sa.Connection, run_id: str) -> Run | None:
+    """Lock a run until the end of the transaction; ``None`` when there is no such run."""
+    return _one(connection, run_id, for_update=True)
+
+
+def get(connection: sa.Connection, run_id: str) -> Run | None:
+    return _one(connection, run_id, for_update=False)
+
+
+def _one(connection: sa.Connection, run_id: str, *, for_update: bool) -> Run | None:
+    query = sa.select(schema.run).where(schema.run.c.id == run_id)
+    row = connection.execute(query.with_for_update() if for_update else query).first()
+    return Run(**row._mapping) if row else None
+
+
+def insert(connection: sa.Connection, run: Run) -> None:
+    connection.execute(sa.insert(schema.run), values(run))
+
+
+def start(connection: sa.Connection, run_id: str, now: int) -> None:
+    """Note that a scheduled run has begun to execute."""
+    table = schema.run
+    connection.execute(
+        sa.update(table)
+        .where(table.c.id == run_id, table.c.status == RunStatus.SCHEDULED)
+        .values(status=RunStatus.RUNNING.value, started_at=now)
+    )
+
+
+def memos(connection: sa.Connection, run_id: str) -> dict[str, str]:
+    """Give what the function has seen so far: the hash of each step and its memo, in the order of completion."""
+    table = schema.step
+    query = sa.select(table.c.id, table.c.memo).where(table.c.run_id == run_id)
+    return {row.id: row.memo for row in connection.execute(query.order_by(table.c.ended_at))}
+
+
+def steps(connection: sa.Connection, run_id: str) -> list[Step]:
+    table = schema.step
+    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.ended_at, table.c.id)
+    return [Step(**row._mapping) for row in connection.execute(query)]
+
+
+def attempts(connection: sa.Connection, run_id: str) -> list[Attempt]:
+    table = schema.attempt
+    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.ended_at, table.c.fence)
+    return [Attempt(**row._mapping) for row in connection.execute(query)]
+
+
+def record(connection: sa.Connection, rows: Sequence[Step]) -> None:
+    """Record outcomes. A step that has one keeps it: the recorded row wins."""
+    insert_new(connection, schema.step, [values(row) for row in rows])
+
+
+def record_attempts(connection: sa.Connection, rows: Sequence[Attempt]) -> None:
+    insert_new(connection, schema.attempt, [values(row) for row in rows])
+
+
+def count_steps(connection: sa.Connection, run_id: str) -> int:
+    table = schema.step
+    return int(connection.execute(sa.select(sa.func.count()).where(table.c.run_id == run_id)).scalar_one())
+
+
+def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
+    """End a locked run: store how, drop what it still had to do, tell its parent and whoever listens.
+
+    Args:
+        run: the run, locked by this transaction and not ended.
+        end: how it ends.
+
+    Returns:
+        The jobs that are due now and want a hint.
+    """
+    table = schema.run
+    connection.execute(
+        sa.update(table)
+        .where(table.c.id == run.id)
+        .values(status=end.status.value, output=end.output, ended_at=end.at, reason=end.reason)
+    )
+    connection.execute(sa.delete(schema.job).where(schema.job.c.subject_id == run.id))
+    connection.execute(sa.delete(schema.wait).where(schema.wait.c.run_id == run.id))
+    due: list[Job] = []
+    if end.deliver is not None:
+        connection.execute(sa.insert(schema.job), values(end.deliver))
+        due.append(end.deliver)
+    if run.parent_run_id and run.parent_step_id:
+        resumed = waits.resume(
+            connection, run.parent_run_id, run.parent_step_id, end.parent_memo, now=end.at, sweep_at=end.hint_by
+        )
+        due += [resumed] if resumed else []
+    events.insert(connection, end.events)
+    for event, job in zip(end.events, end.routes, strict=True):
+        if events.listened_to(connection, event.name):
+            insert_new(connection, schema.job, [values(job)])
+            due.append(job)
+    return due

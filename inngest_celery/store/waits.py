@@ -1,0 +1,129 @@
+"""Statements on waits: register one, find those an event may satisfy, resume the run of one that it did.
+
+No wake-up is lost, because whoever registers a wait holds its topic exclusively and whoever routes an event holds it
+shared: either the route sees the wait, or the wait, once it has the topic, sees the stored event.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.store.database import Database
+from inngest_celery.store.inserts import insert_new
+from inngest_celery.store.rows import Event, Job, JobKind, RunStatus, Step, Wait, values
+
+
+def prepare_topics(database: Database, names: Iterable[str]) -> None:
+    """Make the rows that waits on these names lock. Committed beforehand, so that a route always finds them."""
+    with database.transaction() as connection:
+        insert_new(connection, schema.topic, [{"event_name": name, "paths": "[]"} for name in sorted(set(names))])
+
+
+def lock_topics(connection: sa.Connection, rows: Sequence[Wait]) -> bool:
+    """Take the topics of these waits exclusively and note their anchor paths; false when a topic is not prepared."""
+    table = schema.topic
+    for name in sorted({row.event_name for row in rows}):
+        query = sa.select(table.c.paths).where(table.c.event_name == name).with_for_update()
+        found = connection.execute(query).scalar_one_or_none()
+        if found is None:
+            return False
+        known = set(json.loads(found))
+        wanted = known | {path for row in rows if row.event_name == name for path in row.paths}
+        if wanted != known:
+            update = sa.update(table).where(table.c.event_name == name)
+            connection.execute(update.values(paths=json.dumps(sorted(wanted))))
+    return True
+
+
+def share_topic(connection: sa.Connection, name: str) -> list[str] | None:
+    """Hold a topic for reading; give the anchor paths in use, or ``None`` when nobody ever waited for the name."""
+    table = schema.topic
+    query = sa.select(table.c.paths).where(table.c.event_name == name).with_for_update(read=True)
+    found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else list(json.loads(found))
+
+
+def insert(connection: sa.Connection, rows: Sequence[Wait]) -> None:
+    insert_new(connection, schema.wait, [values(row) for row in rows])
+
+
+def delete(connection: sa.Connection, run_id: str, key: str) -> None:
+    table = schema.wait
+    connection.execute(sa.delete(table).where(table.c.run_id == run_id, table.c.key == key))
+
+
+def candidates(connection: sa.Connection, name: str, anchors: Iterable[str], now: int) -> list[Wait]:
+    """Give the open waits on an event name whose anchor is one of these or empty."""
+    table = schema.wait
+    query = sa.select(table).where(
+        table.c.event_name == name, table.c.anchor.in_(sorted({"", *anchors})), table.c.expires_at > now
+    )
+    return [Wait(**row._mapping) for row in connection.execute(query.order_by(table.c.created_at, table.c.run_id))]
+
+
+def resume(connection: sa.Connection, run_id: str, key: str, memo: str, *, now: int, sweep_at: int) -> Job | None:
+    """Record what a waiting step has got, and make its job due.
+
+    Returns:
+        The job, or ``None`` when the wait is gone: satisfied, timed out or its run ended before.
+    """
+    run = schema.run
+    status = connection.execute(
+        sa.select(run.c.status).where(run.c.id == run_id).with_for_update()
+    ).scalar_one_or_none()
+    if status is None or RunStatus(status).ended:
+        return None
+    wait = schema.wait
+    mine = sa.and_(wait.c.run_id == run_id, wait.c.key == key)
+    row = connection.execute(sa.select(wait).where(mine)).first()
+    if row is None:
+        return None
+    connection.execute(sa.delete(wait).where(mine))
+    step = Step(
+        run_id=run_id,
+        id=key,
+        name=row.name,
+        op=row.kind,
+        memo=memo,
+        failed=memo.startswith('{"error":'),
+        attempt=0,
+        queued_at=row.created_at,
+        started_at=row.created_at,
+        ended_at=now,
+    )
+    insert_new(connection, schema.step, [values(step)])
+    job = schema.job
+    mine = sa.and_(job.c.subject_id == run_id, job.c.key == key)
+    connection.execute(
+        sa.update(job)
+        .where(mine)
+        .values(
+            kind=JobKind.RESUME.value,
+            due_at=now,
+            sweep_at=sweep_at,
+            hints=1,
+            attempt=0,
+            leased_by=None,
+            leased_until=None,
+            fence=job.c.fence + 1,
+        )
+    )
+    found = connection.execute(sa.select(job).where(mine)).first()
+    return None if found is None else job_from(found._mapping)
+
+
+def event_memo(event: Event) -> str:
+    """Give what a wait for an event sees: the whole event, as JSON text."""
+    head = json.dumps({"name": event.name, "id": event.external_id, "ts": event.ts, "user": {}})
+    # The data is JSON text already, and may be megabytes: it is put in as it is.
+    return f'{head[:-1]}, "data": {event.data}}}'
+
+
+def job_from(row: sa.RowMapping) -> Job:
+    """Read a job from a row that may have other columns too."""
+    columns = {column.name: row[column.name] for column in schema.job.columns}
+    return Job(**{**columns, "kind": JobKind(columns["kind"])})

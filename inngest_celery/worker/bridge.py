@@ -1,0 +1,177 @@
+"""Between Celery's calls and runs: ``delay()`` and a canvas start a run, and get its result when it ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from celery import signature, states
+from celery.app.task import Context as RequestContext
+from celery.exceptions import Ignore
+from celery.result import AsyncResult
+from celery.utils import uuid
+
+from inngest_celery import ids
+from inngest_celery.engine.lifecycle import INVOKED
+from inngest_celery.sdk.errors import StepError
+from inngest_celery.sdk.event import Event
+from inngest_celery.store import jobs as job_rows
+from inngest_celery.store import runs
+from inngest_celery.store.jobs import Claimed
+from inngest_celery.store.rows import Run, RunStatus
+from inngest_celery.worker.outbox import outbox
+from inngest_celery.worker.runtime import Runtime, runtime_of
+
+if TYPE_CHECKING:
+    from inngest_celery.worker.tasks import FunctionTask
+
+# What a canvas attaches to a call, and what Celery needs again when the result is there.
+_CANVAS = ("chain", "link", "link_error", "chord", "group_id", "group_index", "root_id", "parent_id")
+
+
+def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, Any]) -> AsyncResult:
+    """Start a run for ``delay()``, ``apply_async()`` or the first task of a canvas.
+
+    The call is an event and a job in the database; nothing depends on a message.
+
+    Returns:
+        The Celery result. Its id is the run's id, unless the caller or the canvas chose one.
+    """
+    runtime = runtime_of(task.app)
+    run_id = ids.new(runtime.clock.now())
+    task_id = options.get("task_id") or run_id
+    canvas = {name: _plain(options[name]) for name in _CANVAS if options.get(name)}
+    _invoke(task, run_id, str(task_id), args or (), kwargs or {}, canvas)
+    return task.app.AsyncResult(str(task_id))
+
+
+def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Start a run for a message that other code sent to the function's task by its name.
+
+    Raises:
+        Ignore: always, once the run is stored: Celery then leaves the result to the end of the run.
+    """
+    request = task.request
+    canvas = {
+        "chain": request.chain,
+        "link": request.callbacks,
+        "link_error": request.errbacks,
+        "chord": request.chord,
+        "group_id": request.group,
+        "group_index": request.get("group_index"),
+        "root_id": request.root_id,
+        "parent_id": request.parent_id,
+    }
+    kept = {name: _plain(value) for name, value in canvas.items() if value}
+    # The message may come twice; its run is the same one.
+    run_id = ids.derived(runtime_of(task.app).clock.now(), str(request.id))
+    _invoke(task, run_id, str(request.id), args, kwargs, kept)
+    raise Ignore
+
+
+def _invoke(
+    task: FunctionTask,
+    run_id: str,
+    task_id: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    canvas: dict[str, Any],
+) -> None:
+    data = _event_data(args, kwargs)
+    data["_inngest"] = {
+        "fn_id": task.inngest_function_id,
+        "run_id": run_id,
+        "celery": {"task_id": task_id, "task": task.name, **canvas},
+    }
+    # The task id is the idempotency key: a message that is delivered again starts nothing new.
+    outbox(task.app).send([Event(name=INVOKED, data=data, id=task_id)])
+
+
+def _event_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Make an event's data of a call: one dict is the data itself, keywords are its fields."""
+    if len(args) == 1 and isinstance(args[0], dict):
+        return {**args[0], **kwargs}
+    return {**({"args": list(args)} if args else {}), **kwargs}
+
+
+def _plain(value: Any) -> Any:
+    """Signatures are dicts with methods; as JSON they are dicts."""
+    return json.loads(json.dumps(value, default=dict))
+
+
+def deliver(runtime: Runtime, claimed: Claimed) -> None:
+    """Hand a run's result to whoever called it through Celery: result backend, callbacks, chain, chord.
+
+    The job ends afterwards: a crash in between delivers again, which for callbacks is Celery's own guarantee.
+    """
+    assert claimed.run is not None
+    with runtime.database.autocommit() as connection:
+        run = runs.get(connection, claimed.run.id)
+    assert run is not None
+    assert run.celery is not None
+    _deliver(runtime, run, json.loads(run.celery))
+    with runtime.database.transaction() as connection:
+        job_rows.end(connection, claimed.job)
+
+
+def _deliver(runtime: Runtime, run: Run, call: dict[str, Any]) -> None:
+    app = runtime.app
+    output = json.loads(run.output or "null")
+    task_id = call["task_id"]
+    request = RequestContext(
+        id=task_id,
+        task=call["task"],
+        args=(),
+        kwargs={},
+        callbacks=None,
+        errbacks=_errbacks(call),
+        chain=call.get("chain"),
+        chord=call.get("chord"),
+        group=call.get("group_id"),
+        group_index=call.get("group_index"),
+        root_id=call.get("root_id") or task_id,
+        parent_id=call.get("parent_id"),
+        is_eager=False,
+    )
+    if run.status == RunStatus.COMPLETED:
+        _call_back(app, call, output, task_id)
+        app.backend.mark_as_done(task_id, output, request=request)
+    else:
+        app.backend.mark_as_failure(task_id, as_exception(output), request=request)
+    if task_id != run.id:
+        store_result(runtime, run.id, run.status, output)
+
+
+def _call_back(app: Any, call: dict[str, Any], output: Any, task_id: str) -> None:
+    options = {"parent_id": task_id, "root_id": call.get("root_id") or task_id}
+    for callback in _listed(call.get("link")):
+        signature(callback, app=app).apply_async((output,), **options)
+    chain = _listed(call.get("chain"))
+    if chain:
+        following = signature(chain[-1], app=app)
+        following.apply_async((output,), chain=chain[:-1], task_id=following.id or uuid(), **options)
+
+
+def _errbacks(call: dict[str, Any]) -> list[Any]:
+    return _listed(call.get("link_error"))
+
+
+def _listed(value: Any) -> list[Any]:
+    if not value:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def as_exception(output: Any) -> Exception:
+    """Give a failed run's stored error as the exception that ``AsyncResult.get()`` raises."""
+    error = output if isinstance(output, dict) else {}
+    return StepError(str(error.get("message", "")), str(error.get("name", "Error")), error.get("stack"))
+
+
+def store_result(runtime: Runtime, run_id: str, status: int, output: Any) -> None:
+    """Put a run's result where ``AsyncResult(run_id)`` looks."""
+    if status == RunStatus.COMPLETED:
+        runtime.app.backend.store_result(run_id, output, states.SUCCESS)
+    else:
+        runtime.app.backend.store_result(run_id, as_exception(output), states.FAILURE)

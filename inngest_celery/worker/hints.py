@@ -1,0 +1,70 @@
+"""Hints: the Celery messages that name a job. Losing one, or delivering it twice, does no harm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from celery.utils import uuid
+from kombu.exceptions import OperationalError
+
+from inngest_celery.store import jobs as job_rows
+from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.worker.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+HEADER = "inngest_hint"
+
+
+def publish(runtime: Runtime, jobs: Iterable[Job]) -> None:
+    """Send a hint for every job that is due within the horizon and that no worker holds.
+
+    When the broker does not answer, the jobs stay rows, a log line says so, and a sweep sends the hints later.
+    """
+    if not runtime.sends_hints:
+        return
+    now = runtime.clock.now()
+    wanted = [job for job in jobs if job.leased_by is None and job.due_at <= now + runtime.settings.horizon_ms]
+    for position, job in enumerate(wanted):
+        try:
+            _send(runtime, job, now)
+        except (OperationalError, OSError) as error:
+            _leave_to_sweep(runtime, wanted[position:], error)
+            return
+
+
+def _send(runtime: Runtime, job: Job, now: int) -> None:
+    delay = (job.due_at - now) / 1000
+    task_id = uuid()
+    options: dict[str, object] = {}
+    if job.kind is not JobKind.ROUTE:
+        # Flower then shows the steps of a run as its children.
+        options = {"root_id": job.subject_id, "parent_id": job.subject_id}
+    runtime.app.send_task(
+        job.task_name,
+        kwargs={"run": job.subject_id, "step": job.key},
+        task_id=task_id,
+        queue=job.queue,
+        shadow=shadow_name(job),
+        countdown=delay if delay > 0 else None,
+        headers={HEADER: True},
+        ignore_result=True,
+        retry=False,
+        **options,
+    )
+
+
+def shadow_name(job: Job) -> str:
+    """Give the name that logs and Flower show for a job."""
+    return f"{job.task_name} · {job.name}" if job.name else job.task_name
+
+
+def _leave_to_sweep(runtime: Runtime, jobs: Sequence[Job], error: Exception) -> None:
+    logger.warning(
+        "The broker does not take messages (%s). %d job(s) are stored and will be sent by a worker's sweep.",
+        error,
+        len(jobs),
+        extra={"action": "hint_failed", "jobs": [(job.subject_id, job.key) for job in jobs]},
+    )
+    job_rows.reset_hint(runtime.database, jobs, runtime.clock.now())

@@ -1,0 +1,92 @@
+"""Keeps this process's leases alive while the bodies of steps run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from inngest_celery.store import jobs as job_rows
+from inngest_celery.store.rows import Job
+from inngest_celery.worker.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseKeeper:
+    """Renews the leases of the jobs that this process works on, from a thread of its own."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._held: dict[int, Job] = {}
+        self._process = 0
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def hold(self, job: Job) -> Iterator[_Hold]:
+        """Keep a job's lease for the length of the block; the block may go on to a following job."""
+        self._ensure_thread()
+        hold = _Hold(self._held, threading.get_ident())
+        hold.switch(job)
+        try:
+            yield hold
+        finally:
+            hold.release()
+
+    def _ensure_thread(self) -> None:
+        if self._process == os.getpid():
+            return
+        with self._guard:
+            if self._process != os.getpid():
+                self._held.clear()
+                self._process = os.getpid()
+                threading.Thread(target=self._run, name="inngest-leases", daemon=True).start()
+
+    def _run(self) -> None:
+        settings, clock = self._runtime.settings, self._runtime.clock
+        pause = threading.Event()
+        while not pause.wait(settings.lease / 3):
+            now = clock.now()
+            # A job that was taken a moment ago has a fresh lease; hot steps come and go without any renewal.
+            aged = [job for job in list(self._held.values()) if (job.leased_until or 0) < now + settings.lease_ms * 0.8]
+            if aged:
+                self._renew(aged, now + settings.lease_ms)
+
+    def _renew(self, jobs: list[Job], until: int) -> None:
+        try:
+            lost = job_rows.renew(self._runtime.database, jobs, until)
+        except SQLAlchemyError as error:
+            # The next round tries again. A lease that runs out meanwhile is fenced off: nothing is recorded twice.
+            logger.warning("Could not renew %d lease(s): %s", len(jobs), error, extra={"action": "lease_not_renewed"})
+            return
+        for job in jobs:
+            job.leased_until = until
+        held = list(self._held.values())
+        for job in lost:
+            if job not in held:
+                continue
+            logger.warning(
+                "Lost the lease of %s of run %s: it ended, was cancelled, or another worker has it. "
+                "What is being done for it will not be recorded.",
+                job.name or job.key,
+                job.subject_id,
+                extra={"action": "lease_lost", "run_id": job.subject_id, "step": job.key},
+            )
+
+
+class _Hold:
+    """One thread's current job."""
+
+    def __init__(self, held: dict[int, Job], thread: int) -> None:
+        self._held = held
+        self._thread = thread
+
+    def switch(self, job: Job) -> None:
+        self._held[self._thread] = job
+
+    def release(self) -> None:
+        self._held.pop(self._thread, None)

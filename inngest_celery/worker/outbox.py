@@ -1,0 +1,89 @@
+"""Sending: events become rows, in the caller's own transaction if it has one, and then a hint each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from celery import Celery
+from sqlalchemy.orm import Session
+
+from inngest_celery import ids
+from inngest_celery.sdk.event import Event
+from inngest_celery.sdk.jsonable import encode
+from inngest_celery.store import events as event_rows
+from inngest_celery.store import jobs as job_rows
+from inngest_celery.store import rows
+from inngest_celery.worker import hints
+from inngest_celery.worker.runtime import Runtime, runtime_of
+
+
+class Outbox:
+    """Stores events and sees that they are routed."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def send(
+        self, events: Sequence[Event], *, session: object | None = None, event_ids: Sequence[str] | None = None
+    ) -> list[str]:
+        """Store events and have them routed.
+
+        Args:
+            events: checked events.
+            session: a SQLAlchemy ``Session`` or ``Connection`` on the product's database. The events then are part of
+                its transaction: sent when it commits, never sent when it rolls back.
+            event_ids: the ids to store them under, where sending again must be the same as sending once.
+
+        Returns:
+            The internal id of each event.
+        """
+        now = self._runtime.clock.now()
+        stored = [
+            _row(event, now, event_ids[position] if event_ids else ids.new(now))
+            for position, event in enumerate(events)
+        ]
+        hint_ms = self._runtime.settings.hint_timeout_ms
+        routes = [
+            event_rows.route_job(event.id, now=now, due_at=now, sweep_at=now + hint_ms, queue=self._runtime.route_queue)
+            for event in stored
+        ]
+        for job in routes:
+            job.hints = 1
+        if session is None:
+            with self._runtime.database.transaction() as connection:
+                _store(connection, stored, routes)
+            hints.publish(self._runtime, routes)
+        else:
+            self._join(session, stored, routes)
+        return [event.id for event in stored]
+
+    def _join(self, session: object, stored: list[rows.Event], routes: list[rows.Job]) -> None:
+        """Write in the caller's transaction; the hints go out once it has committed."""
+        if isinstance(session, Session):
+            _store(session.connection(), stored, routes)
+            sa.event.listen(session, "after_commit", lambda _: hints.publish(self._runtime, routes), once=True)
+        elif isinstance(session, sa.Connection):
+            # A connection does not tell when it has committed: the next sweep finds the jobs.
+            for job in routes:
+                job.sweep_at, job.hints = job.due_at, 0
+            _store(session, stored, routes)
+        else:
+            raise TypeError(
+                f"session must be a SQLAlchemy Session or Connection, not {type(session).__name__}. "
+                "Of an async one give its sync_session or sync_connection."
+            )
+
+
+def _store(connection: sa.Connection, stored: list[rows.Event], routes: list[rows.Job]) -> None:
+    event_rows.insert(connection, stored)
+    job_rows.insert(connection, routes)
+
+
+def _row(event: Event, now: int, event_id: str) -> rows.Event:
+    return rows.Event(event_id, event.name, event.id or event_id, encode(dict(event.data)), event.ts or now, now)
+
+
+def outbox(app: Celery) -> Outbox:
+    """Give the outbox of a Celery app."""
+    return Outbox(runtime_of(app))

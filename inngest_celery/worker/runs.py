@@ -1,0 +1,180 @@
+"""``client.runs``: look runs up, wait for their end, cancel them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from celery import Celery
+
+from inngest_celery.engine.routing import cancel_run
+from inngest_celery.store import runs, schema
+from inngest_celery.store.rows import Run, RunStatus
+from inngest_celery.worker import hints
+from inngest_celery.worker.runtime import runtime_of
+
+_POLL_S = (0.01, 0.5)
+
+
+class RunNotFoundError(LookupError):
+    """There is no such run. ``code`` is ``run_not_found``."""
+
+    code = "run_not_found"
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(
+            f"There is no run {run_id!r}. If that is an event's id: client.runs.of_event(event_id) gives its runs."
+        )
+
+
+class RunEndedError(RuntimeError):
+    """The run has ended, so it cannot be cancelled. ``code`` is ``run_already_ended``."""
+
+    code = "run_already_ended"
+
+    def __init__(self, run_id: str, status: RunStatus) -> None:
+        super().__init__(
+            f"Run {run_id} has ended: it is {status.name.lower()}. Only a run that has not can be cancelled."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run as it stands. Times are milliseconds since 1970.
+
+    Attributes:
+        output: the result of a completed run, the error object of a failed one.
+    """
+
+    id: str
+    function_id: str
+    event_id: str
+    status: RunStatus
+    created_at: int
+    started_at: int | None
+    ended_at: int | None
+    output: object
+    reason: str | None
+
+    @property
+    def ended(self) -> bool:
+        return self.status.ended
+
+
+class Runs:
+    """Runs of the functions on a Celery app.
+
+    Example: ``client.runs.wait(run_id, timeout=30).output``
+
+    Mirrors https://www.inngest.com/docs/platform/monitor/observability-metrics
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._runtime = runtime_of(app)
+
+    def get(self, run_id: str) -> RunInfo:
+        """Give a run.
+
+        Raises:
+            RunNotFoundError: there is none with this id.
+        """
+        with self._runtime.database.autocommit() as connection:
+            run = runs.get(connection, run_id)
+        if run is None:
+            raise RunNotFoundError(run_id)
+        return _info(run)
+
+    def of_event(self, event_id: str) -> list[RunInfo]:
+        """Give the runs that an event has started so far, by an id that ``send`` returned."""
+        table = schema.run
+        with self._runtime.database.autocommit() as connection:
+            rows = connection.execute(sa.select(table).where(table.c.event_id == event_id).order_by(table.c.id)).all()
+        return [_info(Run(**row._mapping)) for row in rows]
+
+    def list(
+        self,
+        *,
+        status: RunStatus | None = None,
+        function_id: str | None = None,
+        before: str | None = None,
+        limit: int = 20,
+    ) -> list[RunInfo]:
+        """Give runs, the newest first.
+
+        Args:
+            status: only these.
+            function_id: only of this function (full id).
+            before: only runs older than this one: the last of the page before.
+            limit: how many at most.
+        """
+        table = schema.run
+        query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+        if status is not None:
+            query = query.where(table.c.status == status.value)
+        if function_id is not None:
+            query = query.where(table.c.function_id == function_id)
+        if before is not None:
+            query = query.where(table.c.id < before)
+        with self._runtime.database.autocommit() as connection:
+            return [_info(Run(**row._mapping)) for row in connection.execute(query)]
+
+    def wait(self, run_id: str, timeout: float | None = None) -> RunInfo:
+        """Wait until a run has ended.
+
+        Args:
+            run_id: the run.
+            timeout: seconds; for ever, if left out.
+
+        Raises:
+            RunNotFoundError: there is none with this id.
+            TimeoutError: it has not ended in time. It goes on.
+        """
+        give_up_at = None if timeout is None else time.monotonic() + timeout
+        pause, longest = _POLL_S
+        while True:
+            info = self.get(run_id)
+            if info.ended:
+                return info
+            if give_up_at is not None and time.monotonic() + pause > give_up_at:
+                raise TimeoutError(f"run {run_id} is still {info.status.name.lower()} after {timeout} s; it goes on")
+            time.sleep(pause)
+            pause = min(pause * 1.5, longest)
+
+    def cancel(self, run_id: str, reason: str = "cancelled by request") -> RunInfo:
+        """Cancel a run. A step that is executing is not stopped, but what it gives is dropped.
+
+        Raises:
+            RunNotFoundError: there is none with this id.
+            RunEndedError: it has ended in another way. Cancelling a cancelled run changes nothing.
+        """
+        runtime = self._runtime
+        with runtime.database.transaction() as connection:
+            due = cancel_run(
+                connection,
+                run_id,
+                reason,
+                now=runtime.clock.now(),
+                hint_ms=runtime.settings.hint_timeout_ms,
+                route_queue=runtime.route_queue,
+            )
+        info = self.get(run_id)
+        if due is None and info.status is not RunStatus.CANCELLED:
+            raise RunEndedError(run_id, info.status)
+        hints.publish(runtime, due or [])
+        return info
+
+
+def _info(run: Run) -> RunInfo:
+    return RunInfo(
+        id=run.id,
+        function_id=run.function_id,
+        event_id=run.event_id,
+        status=RunStatus(run.status),
+        created_at=run.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        output=json.loads(run.output) if run.output is not None else None,
+        reason=run.reason,
+    )

@@ -1,0 +1,67 @@
+"""What the Celery side needs of one Celery app: its settings, clock, database and name."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from functools import cached_property
+
+from celery import Celery
+
+from inngest_celery.clock import Clock, clock_from
+from inngest_celery.settings import Settings, settings_of
+from inngest_celery.store.database import Database
+
+_ATTRIBUTE = "inngest_runtime"
+
+
+class Runtime:
+    """One Celery app's side of inngest_celery. Made on first use, see :func:`runtime_of`."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        self._names: dict[int, str] = {}
+        # Off where no broker is wanted: jobs are rows, and whoever looks for due rows finds them.
+        self.sends_hints = True
+
+    @cached_property
+    def settings(self) -> Settings:
+        return settings_of(self.app)
+
+    @cached_property
+    def clock(self) -> Clock:
+        return clock_from(self.settings.clock)
+
+    @cached_property
+    def database(self) -> Database:
+        settings = self.settings
+        return Database(settings.database_url, pool_size=settings.pool_size, schema=settings.table_schema)
+
+    @cached_property
+    def route_queue(self) -> str:
+        """The queue of jobs that belong to no function of their own."""
+        return self.settings.task_queue or str(self.app.conf.task_default_queue)
+
+    @property
+    def worker_name(self) -> str:
+        """The name under which this process holds leases; a new one in each process."""
+        process = os.getpid()
+        if process not in self._names:
+            self._names[process] = f"{socket.gethostname()}:{process}:{secrets.token_hex(3)}"
+        return self._names[process]
+
+
+_guard = threading.Lock()
+
+
+def runtime_of(app: Celery) -> Runtime:
+    """Give the runtime of a Celery app."""
+    # A Celery app answers for attributes of the app that it stands for; the real one keeps ours.
+    app = app._get_current_object() if hasattr(app, "_get_current_object") else app
+    with _guard:
+        runtime: Runtime | None = app.__dict__.get(_ATTRIBUTE)
+        if runtime is None:
+            runtime = app.__dict__[_ATTRIBUTE] = Runtime(app)
+    return runtime

@@ -1,0 +1,91 @@
+"""The sweep: a bootstep in ordinary workers. One of them at a time does it, under a lease in the database."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from celery import Celery, bootsteps
+from sqlalchemy.exc import SQLAlchemyError
+
+from inngest_celery.crash import crash_point
+from inngest_celery.store import jobs as job_rows
+from inngest_celery.store import leases
+from inngest_celery.worker import hints
+from inngest_celery.worker.registry import functions_of, synchronise
+from inngest_celery.worker.runtime import Runtime, runtime_of
+
+logger = logging.getLogger(__name__)
+
+_LEASE = "sweep"
+
+
+def install(app: Celery) -> None:
+    """Give the app's workers the bootstep."""
+    app.steps["worker"].add(SweepStep)
+
+
+class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Registers the functions when the worker starts, then sweeps until it stops."""
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, parent: Any) -> None:
+        runtime = runtime_of(parent.app)
+        synchronise(parent.app, functions_of(parent.app).values())
+        # A thread and not the worker's timer: a slow database must not hold up the broker's heartbeats.
+        self._thread = threading.Thread(target=self._run, args=(runtime,), name="inngest-sweep", daemon=True)
+        self._thread.start()
+
+    def stop(self, parent: Any) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+        runtime = runtime_of(parent.app)
+        leases.release(runtime.database, _LEASE, runtime.worker_name)
+
+    def _run(self, runtime: Runtime) -> None:
+        interval = runtime.settings.sweep_interval
+        failing = False
+        while not self._stop.wait(0 if self._sweep_was_full else interval):
+            try:
+                self._sweep_was_full = sweep_once(runtime)
+                failing = False
+            except (SQLAlchemyError, OSError) as error:
+                self._sweep_was_full = False
+                if not failing:
+                    logger.warning(
+                        "The sweep fails, and will go on trying: %s", error, extra={"action": "sweep_failed"}
+                    )
+                failing = True
+
+    _sweep_was_full = False
+
+
+def sweep_once(runtime: Runtime) -> bool:
+    """Hint the jobs whose time has come, whose hint was lost or whose worker died, if it is this worker's turn.
+
+    Returns:
+        Whether there may be more at once.
+    """
+    settings, now = runtime.settings, runtime.clock.now()
+    hold_ms = max(round(settings.sweep_interval * 5000), 2000)
+    if not leases.acquire(runtime.database, _LEASE, runtime.worker_name, now=now, until=now + hold_ms):
+        return False
+    jobs, full = job_rows.sweep(
+        runtime.database,
+        now=now,
+        horizon=settings.horizon_ms,
+        hint_timeout=settings.hint_timeout_ms,
+        limit=settings.sweep_limit,
+    )
+    crash_point("sweep_after_commit")
+    for job in jobs:
+        # Whoever held it has let its lease run out.
+        job.leased_by = None
+    hints.publish(runtime, jobs)
+    return full

@@ -1,0 +1,179 @@
+"""The Celery tasks: one for each function, and a few of our own. A message is a hint that names a job."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, Task
+from celery.exceptions import Retry
+
+from inngest_celery.crash import crash_point
+from inngest_celery.engine.routing import Router, cancel_run
+from inngest_celery.engine.ticks import TICK_TASK, Ticker
+from inngest_celery.store import functions as function_rows
+from inngest_celery.store import jobs as job_rows
+from inngest_celery.store.events import ROUTE_TASK
+from inngest_celery.store.functions import FunctionRow
+from inngest_celery.store.jobs import Claimed
+from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.worker import bridge, hints, sweeper
+from inngest_celery.worker.execute import executor_of
+from inngest_celery.worker.registry import functions_of
+from inngest_celery.worker.runtime import Runtime, runtime_of
+from inngest_celery.worker.tracing import current_body
+
+if TYPE_CHECKING:
+    from inngest_celery.sdk.function import Function
+
+DEADLINE_TASK = "inngest.deadline"
+DELIVER_TASK = "inngest.deliver"
+# A message whose ETA was rounded comes a little early; waiting is cheaper than sending another one.
+_EARLY_MS = 1000
+
+
+class FunctionTask(Task):  # type: ignore[misc]
+    """The Celery task of a function. Called by user code it starts a run; as a hint it carries one on."""
+
+    abstract = True
+    typing = False
+    inngest_function_id = ""
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Start a run; see :mod:`inngest_celery.worker.bridge`."""
+        return bridge.start_run(self, args, kwargs, options)
+
+
+def define_tasks(app: Celery) -> None:
+    """Give a Celery app the tasks that belong to no function, and its workers our sweep."""
+    for name in (ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK):
+        app.task(name=name, bind=True, acks_late=True, ignore_result=True, typing=False)(_perform)
+    sweeper.install(app)
+
+
+def define_function_task(app: Celery, function: Function[Any]) -> None:
+    """Make the Celery task of a function."""
+    options = {"acks_late": True, **function.celery_options}
+    app.task(
+        name=function.task_name, bind=True, base=FunctionTask, inngest_function_id=function.id, typing=False, **options
+    )(_run_function)
+
+
+def _run_function(self: FunctionTask, *args: Any, **kwargs: Any) -> Any:
+    body = current_body()
+    if body is not None:
+        return body()
+    if self.request.get(hints.HEADER):
+        return _perform(self, **kwargs)
+    return bridge.start_run_from_message(self, args, kwargs)
+
+
+def _perform(self: Task, run: str, step: str) -> None:
+    """Do the job that a hint names, if it is still there to be done."""
+    runtime = runtime_of(self.app)
+    claimed = _claim(runtime, run, step)
+    if claimed is None:
+        return
+    error = perform_claimed(runtime, claimed, str(self.request.id))
+    crash_point("before_ack")
+    if error is None:
+        return
+    # What failed is recorded by now, and its next attempt planned; this only shows it in logs and in Flower.
+    if _will_retry(runtime, claimed.job):
+        raise Retry(str(error), exc=error)
+    raise error
+
+
+def _claim(runtime: Runtime, subject_id: str, key: str) -> Claimed | None:
+    now = runtime.clock.now()
+    until = now + runtime.settings.lease_ms
+    claimed = job_rows.claim(runtime.database, subject_id, key, owner=runtime.worker_name, now=now, until=until)
+    if claimed is not None:
+        return claimed
+    early = job_rows.milliseconds_early(runtime.database, subject_id, key, now)
+    if early is None or early > _EARLY_MS:
+        return None
+    time.sleep(early / 1000)
+    return job_rows.claim(
+        runtime.database, subject_id, key, owner=runtime.worker_name, now=now + early, until=until + early
+    )
+
+
+def perform_claimed(runtime: Runtime, claimed: Claimed, task_id: str) -> BaseException | None:
+    """Do a claimed job; give the error of a failed attempt."""
+    job = claimed.job
+    if job.kind is JobKind.ROUTE:
+        _route(runtime, claimed, task_id)
+    elif job.kind is JobKind.CRON:
+        _tick(runtime, job)
+    elif job.kind is JobKind.DEADLINE:
+        _cancel_overdue(runtime, job)
+    elif job.kind is JobKind.DELIVER:
+        bridge.deliver(runtime, claimed)
+    else:
+        return executor_of(runtime).carry_on(claimed, functions_of(runtime.app)[job.function_id], task_id)
+    return None
+
+
+def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
+    settings, job = runtime.settings, claimed.job
+    assert claimed.event is not None
+
+    def may_keep(function: FunctionRow) -> bool:
+        return settings.slice > 0 and function.queue == job.queue and function.id in functions_of(runtime.app)
+
+    router = Router(
+        database=runtime.database,
+        clock=runtime.clock,
+        hint_ms=settings.hint_timeout_ms,
+        horizon_ms=settings.horizon_ms,
+        lease_ms=settings.lease_ms,
+        route_queue=runtime.route_queue,
+        worker=runtime.worker_name,
+        may_keep=may_keep,
+    )
+    crash_point("route_before_commit")
+    applied = router.route(job, claimed.event)
+    crash_point("route_after_commit")
+    hints.publish(runtime, applied.jobs)
+    if applied.run is None:
+        return
+    kept = next(job for job in applied.jobs if job.leased_by)
+    function = functions_of(runtime.app)[kept.function_id]
+    executor_of(runtime).carry_on(Claimed(kept, applied.run, claimed.event), function, task_id)
+
+
+def _tick(runtime: Runtime, job: Job) -> None:
+    settings = runtime.settings
+    ticker = Ticker(
+        database=runtime.database,
+        hint_ms=settings.hint_timeout_ms,
+        horizon_ms=settings.horizon_ms,
+        run_latest=settings.cron_missed == "latest",
+    )
+    with runtime.database.autocommit() as connection:
+        function = function_rows.get(connection, job.function_id)
+    hints.publish(runtime, ticker.tick(job, function, runtime.clock.now()).jobs)
+
+
+def _cancel_overdue(runtime: Runtime, job: Job) -> None:
+    """Cancel a run that has not begun, or not ended, in time."""
+    reason = "not started in time" if job.key == "deadline:start" else "not finished in time"
+    with runtime.database.transaction() as connection:
+        due = cancel_run(
+            connection,
+            job.subject_id,
+            reason,
+            now=runtime.clock.now(),
+            hint_ms=runtime.settings.hint_timeout_ms,
+            route_queue=runtime.route_queue,
+            unless_started=job.key == "deadline:start",
+        )
+        if due is None:
+            job_rows.end(connection, job)
+    hints.publish(runtime, due or [])
+
+
+def _will_retry(runtime: Runtime, job: Job) -> bool:
+    with runtime.database.autocommit() as connection:
+        return job_rows.exists(connection, job.subject_id)
