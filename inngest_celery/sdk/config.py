@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from inngest_celery.sdk.durations import Duration
 from inngest_celery.sdk.errors import FunctionConfigInvalidError
+from inngest_celery.sdk.model import Model
 
 
-class _Config(BaseModel):
+class _Config(Model):
     """Strict, keyword-only, closed, and with errors that name the option."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -24,16 +25,12 @@ class _Config(BaseModel):
         except ValidationError as error:
             raise config_error(error, type(self).__name__) from None
 
-    def to_dict(self) -> dict[str, object]:
-        """Give the options under their names on the wire."""
-        return self.model_dump(mode="json", by_alias=True)
-
 
 def config_error(error: ValidationError, subject: str) -> FunctionConfigInvalidError:
     """Say which options of ``subject`` are wrong, and how."""
     problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors()]
     message = "; ".join([problems[0][1], *(f"{path}: {text}" for path, text in problems[1:])])
-    return FunctionConfigInvalidError(message, path=f"{subject}.{problems[0][0]}")
+    return FunctionConfigInvalidError(message, path=f"{subject}.{problems[0][0]}".lstrip("."))
 
 
 class Batch(_Config):

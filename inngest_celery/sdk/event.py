@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
+from inngest_celery.sdk.model import Model
 from inngest_celery.sdk.types import JSON
 
 
-class Event(BaseModel):
+class Event(Model):
     """Something that happened. It starts the functions that it triggers and resumes the steps that wait for it.
 
     Args:
@@ -41,20 +41,8 @@ class Event(BaseModel):
     def _null_is_empty(cls, value: object) -> object:
         return {} if value is None else value
 
-    @classmethod
-    def from_raw(cls, raw: object) -> Self | Exception:
-        """Make an event from parsed JSON; gives the error, and does not raise it, when the JSON is no event."""
-        try:
-            return cls.model_validate(raw)
-        except ValidationError as error:
-            return error
 
-    def to_dict(self) -> dict[str, object]:
-        """Give the event as a dict that JSON can hold."""
-        return self.model_dump(mode="json")
-
-
-class SendEventsResult(BaseModel):
+class SendEventsResult(Model):
     """What became of events that were sent.
 
     Attributes:

@@ -89,6 +89,8 @@ def _triggers(triggers: list[config.TriggerCron | config.TriggerEvent]) -> Probl
     seen = set()
     for index, trigger in enumerate(triggers):
         path = f"trigger[{index}]"
+        if not isinstance(trigger, config.TriggerCron | config.TriggerEvent):
+            yield path, _INVALID, f"is a TriggerEvent or a TriggerCron, not {type(trigger).__name__}"
         if isinstance(trigger, config.TriggerCron):
             key: tuple[str, str | None] = ("cron", trigger.cron)
             yield from _cron(trigger, path)
