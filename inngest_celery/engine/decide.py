@@ -114,7 +114,7 @@ def _end_function(turn: Turn, changes: Changes, report: Report) -> None:
 
 def _take_plan(turn: Turn, changes: Changes, plan: Plan) -> None:
     opts = plan.opts
-    if plan.op is Opcode.STEP_RUN or plan.op is Opcode.STEP_PLANNED:
+    if plan.op is Opcode.STEP_PLANNED:
         changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.STEP, turn.now))
     elif plan.op is Opcode.SLEEP:
         until = opts.get("until")

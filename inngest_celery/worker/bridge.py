@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from celery import signature, states
 from celery.app.task import Context as RequestContext
+from celery.backends.base import DisabledBackend
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 from celery.utils import uuid
+from kombu.exceptions import OperationalError
 
 from inngest_celery import ids
 from inngest_celery.engine.lifecycle import INVOKED
@@ -18,6 +21,7 @@ from inngest_celery.sdk.errors import StepError
 from inngest_celery.sdk.event import Event
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import runs
+from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Run, RunStatus
 from inngest_celery.worker.outbox import outbox
@@ -25,6 +29,8 @@ from inngest_celery.worker.runtime import Runtime, runtime_of
 
 if TYPE_CHECKING:
     from inngest_celery.worker.tasks import FunctionTask
+
+logger = logging.getLogger(__name__)
 
 # What a canvas attaches to a call, and what Celery needs again when the result is there.
 _CANVAS = ("chain", "link", "link_error", "chord", "group_id", "group_index", "root_id", "parent_id")
@@ -167,6 +173,19 @@ def as_exception(output: Any) -> Exception:
     """Give a failed run's stored error as the exception that ``AsyncResult.get()`` raises."""
     error = output if isinstance(output, dict) else {}
     return StepError(str(error.get("message", "")), str(error.get("name", "Error")), error.get("stack"))
+
+
+def show_result(runtime: Runtime, run_id: str, end: RunEnd) -> None:
+    """Let ``AsyncResult(run_id)`` of a run that no Celery code waits for find its result, if there is a backend.
+
+    The database has the result; losing this copy with the worker loses nothing.
+    """
+    if isinstance(runtime.app.backend, DisabledBackend) or runtime.app.conf.task_ignore_result:
+        return
+    try:
+        store_result(runtime, run_id, end.status, json.loads(end.output or "null"))
+    except (OperationalError, OSError) as error:
+        logger.warning("The result backend does not take results: %s", error, extra={"action": "result_not_shown"})
 
 
 def store_result(runtime: Runtime, run_id: str, status: int, output: Any) -> None:

@@ -6,13 +6,14 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from inngest_celery.crash import crash_point
 from inngest_celery.drivers.native.session import NativeSession, Opening, failure_of
 from inngest_celery.engine import waiting
 from inngest_celery.engine.decide import decide
-from inngest_celery.engine.report import Outcome
+from inngest_celery.engine.report import Failure, Outcome, Report
 from inngest_celery.engine.spec import FunctionSpec, read_spec
 from inngest_celery.engine.turn import Turn
 from inngest_celery.opcodes import Opcode
@@ -23,12 +24,15 @@ from inngest_celery.store import checkpoint, rows, runs
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
-from inngest_celery.worker import hints
+from inngest_celery.worker import bridge, hints
 from inngest_celery.worker.leases import LeaseKeeper
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.tracing import trace_in_place
 
 logger = logging.getLogger(__name__)
+
+# So many workers may die at one job of a run before the run itself is held responsible.
+MOST_LOST = 10
 
 _TIMED_OUT = {
     "name": "InngestInvokeTimeoutError",
@@ -88,6 +92,10 @@ class _Turns:
         self.error: BaseException | None = None
 
     def run(self, switch_lease: Callable[[Job], None]) -> None:
+        # Every claim raises the fence, every counted attempt explains one claim: the rest are workers that died.
+        if self._job.fence - self._job.attempt > MOST_LOST:
+            self._give_up()
+            return
         outcomes = self._load()
         self._session = self._open()
         try:
@@ -106,6 +114,20 @@ class _Turns:
         finally:
             # Mostly closed by now. What it might say no longer matters: the checkpoint is written or was refused.
             _close(self._session)
+
+    def _give_up(self) -> None:
+        """Fail a run that takes its workers down with it, before it takes down all of them."""
+        failure = Failure(
+            name="WorkerLostError",
+            message=f"{MOST_LOST} workers died, one after the other, at {self._job.name or 'the start'} of this run. "
+            "Look for a crash, a lack of memory or a time limit; then send the event again.",
+            code="worker_lost",
+            retriable=False,
+        )
+        changes = decide(self._turn(), Report(failure=failure))
+        applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
+        logger.error("%s", failure.message, extra={"action": "worker_lost", "run_id": self._run.id})
+        hints.publish(self._runtime, applied.jobs)
 
     # Opening
 
@@ -222,6 +244,8 @@ class _Turns:
             )
             return applied
         hints.publish(self._runtime, applied.jobs)
+        if changes.end is not None and changes.end.deliver is None:
+            bridge.show_result(self._runtime, self._run.id, changes.end)
         crash_point("after_hint")
         return applied
 
@@ -279,9 +303,7 @@ def _as_event(event: rows.Event) -> Event:
     return Event.model_construct(name=event.name, data=json.loads(event.data), id=event.external_id, ts=event.ts)
 
 
+@cache
 def executor_of(runtime: Runtime) -> Executor:
-    """Give the executor of an app; one a process is enough."""
-    found: Executor | None = runtime.__dict__.get("executor")
-    if found is None:
-        found = runtime.__dict__["executor"] = Executor(runtime, LeaseKeeper(runtime))
-    return found
+    """Give the executor of an app; one is enough."""
+    return Executor(runtime, LeaseKeeper(runtime))

@@ -33,13 +33,20 @@ class LoopThread:
     def run(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> T:
         """Run a coroutine on the loop and wait for it, from a thread that is not the loop's own."""
         done: _Handover[T] = _Handover()
+        tasks: list[asyncio.Task[T]] = []
 
         def begin() -> None:
             task = self.loop.create_task(coroutine, context=context)
             task.add_done_callback(done.set)
+            tasks.append(task)
 
         self.loop.call_soon_threadsafe(begin)
-        return done.wait()
+        try:
+            return done.wait()
+        except BaseException:
+            # A time limit of Celery's hits the waiting thread: what it waits for must not go on behind its back.
+            self.loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+            raise
 
 
 class _Handover(Generic[T]):

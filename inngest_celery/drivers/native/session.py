@@ -7,10 +7,12 @@ import datetime
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from inngest_celery import ids
 from inngest_celery.clock import Clock
+from inngest_celery.drivers.native import gateway
 from inngest_celery.drivers.native.fibers import AsyncFiber, Resolution, SyncFiber
 from inngest_celery.drivers.native.loop import loop_thread
 from inngest_celery.engine.report import Failure, Outcome, Plan, Report
@@ -161,7 +163,7 @@ class NativeSession:
         if len(self._open) != 1:
             return None
         key, reached = next(iter(self._open.items()))
-        return key if reached.call.op is Opcode.STEP_RUN and not reached.put_forward else None
+        return key if reached.call.body is not None and not reached.put_forward else None
 
     def has_reached(self, key: str) -> bool:
         """Tell whether the function waits for this step."""
@@ -209,7 +211,7 @@ class NativeSession:
         return Outcome(
             key=key,
             name=call.step_id,
-            op=Opcode.STEP_RUN,
+            op=call.op,
             attempt=attempt,
             memo=memo,
             failure=failure,
@@ -254,15 +256,16 @@ class NativeSession:
             for key, reached in self._open.items():
                 if not reached.put_forward and key not in tried:
                     call = reached.call
-                    report.plans.append(Plan(key, call.step_id, call.op, call.opts or {}))
+                    op = Opcode.STEP_PLANNED if call.body is not None else call.op
+                    report.plans.append(Plan(key, call.step_id, op, call.opts or {}))
                     reached.put_forward = True
             report.blocked = bool(self._open)
-        return report
-
-    def before_response(self) -> None:
-        """Call the last hook of the middleware; what it raises is the worker's to report."""
         if self._chain.members:
-            self._hooks(self._chain.before_response())
+            try:
+                self._hooks(self._chain.before_response())
+            except Exception as error:  # noqa: BLE001  a hook's error is the function's error
+                return Report(failure=failure_of(error), known=report.known, parallel=report.parallel)
+        return report
 
     def close(self) -> None:
         """Unwind the function.
@@ -303,6 +306,8 @@ class NativeSession:
         return key
 
     def _note(self, key: str, call: StepCall) -> None:
+        if call.op is Opcode.AI_GATEWAY:
+            call.body = partial(gateway.infer, call.opts or {})
         self._open[key] = _Reached(call, contextvars.copy_context())
         self._parallel = self._parallel or len(self._open) > 1
 
