@@ -320,10 +320,14 @@ class StepError(Error):
     is_retriable = False
 
     def __init__(self, message: str, name: str, stack: str | None) -> None:
-        super().__init__(message)
+        # All of them are args: Celery's result backends make the exception anew from these.
+        super().__init__(message, name, stack)
         self._message = message
         self._name = name
         self._stack = stack
+
+    def __str__(self) -> str:
+        return self._message
 
     @property
     def message(self) -> str:

@@ -1,0 +1,85 @@
+"""Durable functions called as Celery tasks: results, chains, groups, chords and callbacks, on a real worker."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import pytest
+from celery import chain, chord, group
+
+import inngest_celery as inngest
+from tests.conftest import StartWorker
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.databases("sqlite"), pytest.mark.brokers("valkey")]
+
+LONG = 20
+
+
+@pytest.fixture
+def canvas(
+    database_url: str, broker_url: str, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """The app, with a worker running."""
+    environment = {"BROKER": broker_url, "BACKEND": broker_url, "DATABASE": database_url}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # The module reads its addresses when it is imported.
+    monkeypatch.delitem(sys.modules, "tests.e2e.canvas_app", raising=False)
+    canvas_app = importlib.import_module("tests.e2e.canvas_app")
+    start_worker("tests.e2e.canvas_app", pool="threads", concurrency=4, env=environment)
+    return canvas_app
+
+
+def test_a_function_is_called_like_a_task(canvas: Any) -> None:
+    result = canvas.add_one.delay({"number": 4})
+    assert result.get(timeout=LONG) == 5
+    assert canvas.client.runs.get(result.id).output == 5
+
+
+def test_positional_and_keyword_arguments_are_the_events_data(canvas: Any) -> None:
+    assert canvas.add_one.delay(7).get(timeout=LONG) == 8
+    assert canvas.add_one.apply_async(kwargs={"number": 9}).get(timeout=LONG) == 10
+
+
+def test_a_chain_goes_through_a_run(canvas: Any) -> None:
+    result = chain(canvas.double.s(5), canvas.add_one.s(), canvas.double.s())()
+    assert result.get(timeout=LONG) == 22
+
+
+def test_a_chain_begins_with_a_run(canvas: Any) -> None:
+    assert chain(canvas.add_one.s({"number": 1}), canvas.double.s())().get(timeout=LONG) == 4
+
+
+def test_a_group_of_runs(canvas: Any) -> None:
+    result = group(canvas.add_one.s(number) for number in range(4))()
+    assert result.get(timeout=LONG) == [1, 2, 3, 4]
+
+
+def test_a_chord_waits_for_runs(canvas: Any) -> None:
+    result = chord([canvas.add_one.s(1), canvas.double.s(2), canvas.add_one.s(3)], canvas.total.s())()
+    assert result.get(timeout=LONG) == 2 + 4 + 4
+
+
+def test_a_link_gets_the_output(canvas: Any) -> None:
+    result = canvas.add_one.apply_async((1,), link=canvas.double.s().set(task_id="linked"))
+    assert result.get(timeout=LONG) == 2
+    assert canvas.app.AsyncResult("linked").get(timeout=LONG) == 4
+
+
+def test_a_message_sent_by_name_starts_a_run(canvas: Any) -> None:
+    result = canvas.app.send_task("canvas/add-one", args=(3,))
+    assert result.get(timeout=LONG) == 4
+
+
+def test_a_failed_run_raises(canvas: Any) -> None:
+    with pytest.raises(inngest.StepError, match="division by zero"):
+        canvas.fail.delay().get(timeout=LONG)
+
+
+def test_the_result_of_a_run_started_by_an_event(canvas: Any) -> None:
+    [event_id] = canvas.client.send_sync(inngest.Event(name="canvas/add", data={"number": 1}))
+    [run] = wait_until(lambda: canvas.client.runs.of_event(event_id), LONG, "the run")
+    assert canvas.app.AsyncResult(run.id).get(timeout=LONG) == 2
