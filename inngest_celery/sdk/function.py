@@ -16,7 +16,7 @@ from inngest_celery.sdk.context import Context, ContextSync, current_step
 from inngest_celery.sdk.types import EmptySentinel, T
 
 if TYPE_CHECKING:
-    from celery import Signature, Task
+    from celery.canvas import Signature
     from celery.result import AsyncResult
 
     from inngest_celery.sdk.client import Inngest
@@ -201,7 +201,7 @@ class Function(Generic[T]):
         """Give an immutable Celery signature, for use in a canvas."""
         return self._task().si(*args, **kwargs)
 
-    def _task(self) -> Task:
+    def _task(self) -> Any:
         """The task that the worker package made when the function was defined."""
         return self.client.celery.tasks[self.task_name]
 

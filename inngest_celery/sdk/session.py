@@ -52,12 +52,16 @@ class Session(Protocol):
 
     async def reach(self, call: StepCall) -> object:
         """Give the step's memoised data, or suspend the calling coroutine until it exists; raises ``StepError``."""
+        ...
 
     def reach_sync(self, call: StepCall) -> object:
         """As :meth:`reach`, for a function that is not a coroutine."""
+        ...
 
     async def parallel(self, callables: Sequence[Callable[[], Awaitable[object]]], *, race: bool) -> tuple[object, ...]:
         """Run the branches side by side; the results come in the order of the branches."""
+        ...
 
     def parallel_sync(self, callables: Sequence[Callable[[], object]], *, race: bool) -> tuple[object, ...]:
         """As :meth:`parallel`, for a function that is not a coroutine."""
+        ...
