@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.session import Session
 
+MAX_ID = 512
 Length = int | datetime.timedelta
 
 
@@ -200,6 +201,19 @@ async def _finish_later(result: Awaitable[object], finish: Callable[[Any], objec
 def _check_id(step_id: str) -> None:
     if not isinstance(step_id, str) or not step_id.strip():
         raise StepInvalidError(f'a step needs an id that says what it does, such as "send-mail", not {step_id!r}')
+    if len(step_id) > MAX_ID:
+        raise StepInvalidError(f"the step id {step_id[:40]!r}... has {len(step_id)} characters; at most {MAX_ID} go")
+    if "\0" in step_id or not _is_text(step_id):
+        raise StepInvalidError(f"the step id {step_id!r} holds a character that cannot be stored")
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a string is without halves of surrogate pairs."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _timeout(step_id: str, timeout: Length) -> str:
