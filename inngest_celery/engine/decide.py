@@ -34,7 +34,8 @@ def decide(turn: Turn, report: Report) -> Changes:
     """
     changes = Changes(job=turn.job, now=turn.now, parallel=report.parallel, asked_at=turn.asked_at)
     for outcome in report.outcomes:
-        _take_outcome(turn, changes, outcome)
+        if not limits.too_large(outcome):
+            _take_outcome(turn, changes, outcome)
     overrun = limits.exceeded(report)
     if overrun is not None:
         report = replace(report, failure=overrun, output=None)

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from inngest_celery.engine.report import Failure, Report
+from inngest_celery.engine.report import Failure, Outcome, Report
 
 STEPS = 1000
 STEP_BYTES = 4 * 1024 * 1024
 STATE_BYTES = 32 * 1024 * 1024
 
 
+def size_of(text: str) -> int:
+    """Give how many bytes a text takes.
+
+    Example:
+        >>> size_of("a"), size_of("ä")
+        (1, 2)
+    """
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def too_large(outcome: Outcome) -> bool:
+    """Tell whether a step gave more than may be stored."""
+    return outcome.memo is not None and size_of(outcome.memo) > STEP_BYTES
+
+
 def exceeded(report: Report) -> Failure | None:
     """Tell which limit a report goes beyond, if any."""
     for outcome in report.outcomes:
-        if outcome.memo is not None and len(outcome.memo) > STEP_BYTES:
-            return _failure(
-                "InngestErrStepOutputTooLarge",
-                "output_too_large",
-                f'the output of step "{outcome.name}" has {len(outcome.memo)} bytes; a step may give {STEP_BYTES}. '
-                "Store the data elsewhere and return a reference to it.",
-            )
+        if too_large(outcome):
+            return _output_failure(f'step "{outcome.name}"', outcome.memo or "")
+    if report.output is not None and size_of(report.output) > STEP_BYTES:
+        return _output_failure("the function", report.output)
     if report.size > STATE_BYTES:
         return _failure(
             "InngestErrStateOverflowed",
@@ -33,6 +45,15 @@ def exceeded(report: Report) -> Failure | None:
             f"the run has more than {STEPS} steps. Do more in one step, or split the work with step.invoke.",
         )
     return None
+
+
+def _output_failure(subject: str, output: str) -> Failure:
+    return _failure(
+        "InngestErrStepOutputTooLarge",
+        "output_too_large",
+        f"the output of {subject} has {size_of(output)} bytes; it may have {STEP_BYTES}. "
+        "Store the data elsewhere and return a reference to it.",
+    )
 
 
 def _failure(name: str, code: str, message: str) -> Failure:

@@ -15,6 +15,7 @@ from inngest_celery.clock import Clock
 from inngest_celery.drivers.native import gateway
 from inngest_celery.drivers.native.fibers import AsyncFiber, Resolution, SyncFiber
 from inngest_celery.drivers.native.loop import loop_thread
+from inngest_celery.engine.limits import size_of
 from inngest_celery.engine.report import Failure, Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final
 from inngest_celery.opcodes import Opcode
@@ -45,6 +46,7 @@ from inngest_celery.sdk.step import Step, StepSync
 from inngest_celery.sdk.types import EmptySentinel
 from inngest_celery.store import rows
 
+_MOST_ERROR_TEXT = 65_536
 _inside_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("inngest_inside_step", default=None)
 
 
@@ -98,7 +100,7 @@ class NativeSession:
         self._chain = MiddlewareChain.build(function.client, function)
         self._memos = StepMemos.from_raw({key: json.loads(memo) for key, memo in opening.memos.items()})
         self._known = set(opening.memos)
-        self._size = sum(len(memo) for memo in opening.memos.values())
+        self._size = sum(size_of(memo) for memo in opening.memos.values())
         self._open: dict[str, _Reached] = {}
         self._uses: dict[str, int] = {}
         self._names: dict[str, tuple[str, int]] = {}
@@ -227,7 +229,7 @@ class NativeSession:
         resolutions: dict[str, Resolution] = {}
         for key, memo in memos.items():
             self._known.add(key)
-            self._size += len(memo)
+            self._size += size_of(memo)
             output = next(StepMemos.from_raw({key: json.loads(memo)}).values())
             if self._open.pop(key, None) is None:
                 continue
@@ -389,12 +391,17 @@ def failure_of(error: BaseException) -> Failure:
     stack = described["stack"]
     return Failure(
         name=str(described["name"]),
-        message=str(described["message"]),
-        stack=None if stack is None else str(stack),
+        message=_storable(str(described["message"])),
+        stack=None if stack is None else _storable(str(stack)),
         code=str(described["code"]),
         retriable=error.is_retriable if isinstance(error, Error) else True,
         retry_at=retry_at,
     )
+
+
+def _storable(text: str) -> str:
+    """Cut what is too long to be read, and spell out what no database takes: half of a surrogate pair."""
+    return text[:_MOST_ERROR_TEXT].encode(errors="backslashreplace").decode()
 
 
 def _read(memo: Output) -> object:
