@@ -75,6 +75,7 @@ class Inline:
         self._runtime.sends_hints = False
         self.clock = TravellingClock()
         self._runtime.__dict__["clock"] = self.clock
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
         if database_url is None:
             self._directory = tempfile.TemporaryDirectory()
             database_url = f"sqlite:///{Path(self._directory.name) / 'inline.db'}"
@@ -127,6 +128,12 @@ class Inline:
         if claimed is not None:
             perform_claimed(self._runtime, claimed, f"inline-{next(_TASK_IDS)}")
         return True
+
+    def close(self) -> None:
+        """Close the connections to the database, and remove it if it was a temporary one."""
+        self._runtime.database.dispose()
+        if self._directory is not None:
+            self._directory.cleanup()
 
     def _next_due(self) -> int | None:
         table = schema.job

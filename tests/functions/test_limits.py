@@ -1,0 +1,87 @@
+"""Limits: how many steps, how much a step, how much a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import inngest_celery as inngest
+from tests.functions.bench import Bench
+
+MIB = 1024 * 1024
+
+pytestmark = pytest.mark.databases("sqlite")
+
+
+def test_a_thousand_steps_are_allowed(bench: Bench) -> None:
+    if not bench.hot:
+        pytest.skip("a thousand replays of a thousand steps tell nothing more")
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> int:
+        for number in range(1000):
+            await ctx.step.run(str(number), lambda: None)
+        return 1000
+
+    assert bench.output() == 1000
+
+
+def test_one_more_is_not(bench: Bench) -> None:
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> None:
+        steps = [lambda number=number: ctx.step.sleep(str(number), 1000) for number in range(1001)]
+        await ctx.group.parallel(tuple(steps))
+
+    error = bench.error()
+    assert (error["name"], error["code"]) == ("InngestErrFunctionOverflowed", "function_overflowed")
+
+
+@pytest.mark.parametrize("character", ["x", "ü"])
+def test_a_step_over_4_mib_fails_the_run_and_cannot_be_caught(bench: Bench, character: str) -> None:
+    @bench.function(retries=3)
+    async def fn(ctx: inngest.Context) -> str:
+        try:
+            await ctx.step.run("big", lambda: character * (4 * MIB // len(character.encode()) + 1))
+        except Exception:
+            return "caught"
+        return "went on"
+
+    run = bench.run()
+    error = bench.error(run)
+    assert (error["name"], error["code"]) == ("InngestErrStepOutputTooLarge", "output_too_large")
+    assert '"big"' in error["message"]
+    assert not bench.steps(run), "what is too large is not stored"
+
+
+def test_a_run_over_32_mib_fails(bench: Bench) -> None:
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> None:
+        for number in range(12):
+            await ctx.step.run(str(number), lambda: "x" * (3 * MIB))
+
+    error = bench.error()
+    assert (error["name"], error["code"]) == ("InngestErrStateOverflowed", "state_overflowed")
+
+
+@pytest.mark.parametrize("value", ["x" * (4 * MIB + 1), ["ü"] * (2 * MIB)])
+def test_a_functions_own_output_is_limited_too(bench: Bench, value: Any) -> None:
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> Any:
+        return value
+
+    error = bench.error()
+    assert error["code"] == "output_too_large"
+    assert "function" in error["message"]
+
+
+def test_a_long_error_is_cut(bench: Bench) -> None:
+    @bench.function(retries=0)
+    async def fn(ctx: inngest.Context) -> None:
+        raise ValueError("x" * (20 * MIB))
+
+    error = bench.error()
+    assert error["name"] == "ValueError"
+    assert error["message"].startswith("xxx")
+    assert len(error["message"]) < MIB
+    assert len(error["stack"]) < MIB
