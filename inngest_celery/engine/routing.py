@@ -19,9 +19,17 @@ from inngest_celery.store.changes import Applied
 from inngest_celery.store.database import Database
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.inserts import insert_new
-from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Wait, values
+from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, values
 
 IDEMPOTENCY_MS = 86_400_000
+
+
+class _TopicMissing(Exception):
+    """A cancellation is to be registered for an event name that nobody has waited for before."""
+
+    def __init__(self, names: set[str]) -> None:
+        super().__init__(sorted(names))
+        self.names = names
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,13 @@ class Router:
         Returns:
             The jobs that follow; at most one of them is leased to this worker.
         """
+        try:
+            return self._route(job, event)
+        except _TopicMissing as missing:
+            waits.prepare_topics(self.database, missing.names)
+            return self._route(job, event)
+
+    def _route(self, job: Job, event: Event) -> Applied:
         with self.database.transaction() as connection:
             targets = self._targets(connection, event)
             paths = self._lock_topics(connection, event, targets)
@@ -96,16 +111,14 @@ class Router:
     def _lock_topics(self, connection: sa.Connection, event: Event, targets: list[FunctionRow]) -> list[str] | None:
         """Lock the topics of the new runs' cancellations, then hold the event's own; see ``store.waits``."""
         names = {cancel.event for target in targets for cancel in read_spec(target.config).cancel}
-        blank = [Wait("", "", "", "", name, "", None, 0, 0) for name in names]
-        if event.name not in names:
-            # One order for everybody: topics are taken in the order of their names.
-            before = [wait for wait in blank if wait.event_name < event.name]
-            waits.lock_topics(connection, before)
-            paths = waits.share_topic(connection, event.name)
-            waits.lock_topics(connection, [wait for wait in blank if wait.event_name > event.name])
-            return paths
-        waits.lock_topics(connection, blank)
-        return waits.share_topic(connection, event.name)
+        paths: list[str] | None = None
+        # One order for everybody: topics are taken in the order of their names.
+        for name in sorted({*names, event.name}):
+            if name in names and not waits.lock_topic(connection, name):
+                raise _TopicMissing(names)
+            if name == event.name:
+                paths = waits.share_topic(connection, name)
+        return paths
 
     # Starting runs
 

@@ -7,7 +7,7 @@ shared: either the route sees the wait, or the wait, once it has the topic, sees
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 import sqlalchemy as sa
 
@@ -25,17 +25,24 @@ def prepare_topics(database: Database, names: Iterable[str]) -> None:
 
 def lock_topics(connection: sa.Connection, rows: Sequence[Wait]) -> bool:
     """Take the topics of these waits exclusively and note their anchor paths; false when a topic is not prepared."""
+    names = sorted({row.event_name for row in rows})
+    return all(
+        lock_topic(connection, name, {path for row in rows if row.event_name == name for path in row.paths})
+        for name in names
+    )
+
+
+def lock_topic(connection: sa.Connection, name: str, paths: Set[str] = frozenset()) -> bool:
+    """Take one topic exclusively and note anchor paths; false when it is not prepared."""
     table = schema.topic
-    for name in sorted({row.event_name for row in rows}):
-        query = sa.select(table.c.paths).where(table.c.event_name == name).with_for_update()
-        found = connection.execute(query).scalar_one_or_none()
-        if found is None:
-            return False
-        known = set(json.loads(found))
-        wanted = known | {path for row in rows if row.event_name == name for path in row.paths}
-        if wanted != known:
-            update = sa.update(table).where(table.c.event_name == name)
-            connection.execute(update.values(paths=json.dumps(sorted(wanted))))
+    query = sa.select(table.c.paths).where(table.c.event_name == name).with_for_update()
+    found = connection.execute(query).scalar_one_or_none()
+    if found is None:
+        return False
+    known = set(json.loads(found))
+    if not paths <= known:
+        update = sa.update(table).where(table.c.event_name == name)
+        connection.execute(update.values(paths=json.dumps(sorted(known | paths))))
     return True
 
 

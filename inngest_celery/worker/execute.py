@@ -264,7 +264,7 @@ class _Turns:
             hint_ms=settings.hint_timeout_ms,
             horizon_ms=settings.horizon_ms,
             retry_interval_ms=None if interval is None else round(interval * 1000),
-            keep=self._hot and now < self._keep_until,
+            keep=self._hot and now < self._keep_until and runtime.gate.may_keep(self._run.function_id),
             asked_at=self._asked_at,
             route_queue=runtime.route_queue,
         )

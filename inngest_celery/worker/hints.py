@@ -26,6 +26,7 @@ def publish(runtime: Runtime, jobs: Iterable[Job]) -> None:
         return
     now = runtime.clock.now()
     wanted = [job for job in jobs if job.leased_by is None and job.due_at <= now + runtime.settings.horizon_ms]
+    wanted = runtime.gate.admit(wanted)
     for position, job in enumerate(wanted):
         try:
             _send(runtime, job, now)

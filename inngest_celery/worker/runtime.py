@@ -11,6 +11,7 @@ from functools import cached_property
 from celery import Celery
 
 from inngest_celery.clock import Clock, clock_from
+from inngest_celery.flow.gate import Gate, OpenGate
 from inngest_celery.settings import Settings, settings_of
 from inngest_celery.store.database import Database
 
@@ -25,6 +26,7 @@ class Runtime:
         self._names: dict[int, str] = {}
         # Off where no broker is wanted: jobs are rows, and whoever looks for due rows finds them.
         self.sends_hints = True
+        self.gate: Gate = OpenGate()
 
     @cached_property
     def settings(self) -> Settings:

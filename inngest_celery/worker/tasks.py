@@ -120,7 +120,8 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
     assert claimed.event is not None
 
     def may_keep(function: FunctionRow) -> bool:
-        return settings.slice > 0 and function.queue == job.queue and function.id in functions_of(runtime.app)
+        here = function.queue == job.queue and function.id in functions_of(runtime.app)
+        return settings.slice > 0 and here and runtime.gate.may_keep(function.id)
 
     router = Router(
         database=runtime.database,
