@@ -97,7 +97,7 @@ class NativeSession:
         self._function = function
         self._clock = clock
         self._max_attempts = opening.max_attempts
-        self._chain = MiddlewareChain.build(function.client, function)
+        self.middleware = MiddlewareChain.build(function.client, function)
         self._memos = StepMemos.from_raw({key: json.loads(memo) for key, memo in opening.memos.items()})
         self._known = set(opening.memos)
         self._size = sum(size_of(memo) for memo in opening.memos.values())
@@ -124,7 +124,7 @@ class NativeSession:
         memo = self._memos.pop(key)
         if not isinstance(memo, EmptySentinel):
             if self._memos.size == 0:
-                await self._chain.run_async(self._go_live())
+                await self.middleware.run_async(self._go_live())
             return _read(memo)
         self._note(key, call)
         assert isinstance(self._fiber, AsyncFiber)
@@ -135,7 +135,7 @@ class NativeSession:
         memo = self._memos.pop(key)
         if not isinstance(memo, EmptySentinel):
             if self._memos.size == 0:
-                self._chain.run_sync(self._go_live())
+                self.middleware.run_sync(self._go_live())
             return _read(memo)
         self._note(key, call)
         assert isinstance(self._fiber, SyncFiber)
@@ -157,7 +157,7 @@ class NativeSession:
 
         Middleware that changes inputs or outputs sees a memo only at the beginning of an execution.
         """
-        return not any(_transforms(member) for member in self._chain.members)
+        return not any(_transforms(member) for member in self.middleware.members)
 
     @property
     def only_step(self) -> str | None:
@@ -178,7 +178,7 @@ class NativeSession:
     def start(self) -> None:
         """Run the function from the top until it can go no further."""
         try:
-            self._hooks(self._chain.transform_input(self.context, self._function, self._memos))
+            self._hooks(self.middleware.transform_input(self.context, self._function, self._memos))
             if self._memos.size == 0:
                 self._hooks(self._go_live())
         except Exception as error:  # noqa: BLE001  a hook's error is the function's error
@@ -262,9 +262,9 @@ class NativeSession:
                     report.plans.append(Plan(key, call.step_id, op, call.opts or {}))
                     reached.put_forward = True
             report.blocked = bool(self._open)
-        if self._chain.members:
+        if self.middleware.members:
             try:
-                self._hooks(self._chain.before_response())
+                self._hooks(self.middleware.before_response())
             except Exception as error:  # noqa: BLE001  a hook's error is the function's error
                 return Report(failure=failure_of(error), known=report.known, parallel=report.parallel)
         return report
@@ -301,7 +301,7 @@ class NativeSession:
             raise StepNestedError(call.step_id, parent)
         index = self._uses.get(call.step_id, 0)
         self._uses[call.step_id] = index + 1
-        key = ids.hash_step_id(call.step_id, index)
+        key = call.hashed_id = ids.hash_step_id(call.step_id, index)
         if self._names.setdefault(key, (call.step_id, index)) != (call.step_id, index):
             literal = max(self._names[key][0], call.step_id, key=len)
             raise StepIdCollisionError(literal)
@@ -317,7 +317,7 @@ class NativeSession:
         """Run hooks and body; give the memo."""
         call, context = reached.call, reached.context
         assert call.body is not None
-        if self._chain.members or not self._live:
+        if self.middleware.members or not self._live:
             self._hooks(self._go_live())
         context.run(_inside_step.set, call.step_id)
         result = TransformOutputResult(None, EmptySentinel, TransformOutputStepInfo(call.step_id, call.op, call.opts))
@@ -329,10 +329,10 @@ class NativeSession:
             result.error, result.output = error, None
         finally:
             context.run(_inside_step.set, None)
-        if self._chain.members:
+        if self.middleware.members:
             if result.error is None:
-                self._hooks(self._chain.after_execution())
-            self._hooks(self._chain.transform_output(result))
+                self._hooks(self.middleware.after_execution())
+            self._hooks(self.middleware.transform_output(result))
         if result.error is not None:
             raise result.error
         return f'{{"data":{encode_output(result.output, call.step_id)}}}'
@@ -340,16 +340,16 @@ class NativeSession:
     def _go_live(self) -> Work[None]:
         self._live = True
         self._logger.live = True
-        yield from self._chain.before_execution()
+        yield from self.middleware.before_execution()
 
     def _hooks(self, work: Work[None]) -> None:
-        if not self._chain.members:
+        if not self.middleware.members:
             for _ in work:
                 pass
         elif self._function.is_handler_async:
-            loop_thread().run(self._chain.run_async(work))
+            loop_thread().run(self.middleware.run_async(work))
         else:
-            self._chain.run_sync(work)
+            self.middleware.run_sync(work)
 
     def _end(self) -> Report:
         """Read what the function returned or raised."""
@@ -359,10 +359,10 @@ class NativeSession:
             return Report(failure=failure_of(error))
         result = TransformOutputResult(error, ended.value if error is None else EmptySentinel, None)
         try:
-            if self._chain.members:
+            if self.middleware.members:
                 if error is None:
-                    self._hooks(self._chain.after_execution())
-                self._hooks(self._chain.transform_output(result))
+                    self._hooks(self.middleware.after_execution())
+                self._hooks(self.middleware.transform_output(result))
             if result.error is not None:
                 return Report(failure=failure_of(result.error))
             return Report(output=encode_output(self._serialized(result.output)))
