@@ -1,0 +1,1 @@
+"""Examples; each file or folder says at its top how to run it."""
