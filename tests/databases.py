@@ -29,11 +29,12 @@ class DatabaseServer(Protocol):
 
 def create_tables(url: str) -> None:
     """Put the product's tables into an empty database."""
-    from inngest_celery.store.schema import metadata
+    from inngest_celery.store.database import Database
+    from inngest_celery.store.migrate import upgrade
 
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    metadata.create_all(engine)
-    engine.dispose()
+    database = Database(url)
+    upgrade(database)
+    database.dispose()
 
 
 class Sqlite:

@@ -43,7 +43,7 @@ class Database:
                 "inngest_table_schema works on PostgreSQL only; elsewhere put the tables into a database of their own.",
             )
         self._pool_size = pool_size
-        self._schema = schema
+        self.schema = schema
         self._engine: sa.Engine | None = None
         self._process = 0
 
@@ -86,8 +86,8 @@ class Database:
             engine = self._connect_sqlite()
         else:
             options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": "READ COMMITTED"}
-            if self.dialect == "postgresql" and self._schema:
-                options["connect_args"] = {"options": f"-csearch_path={self._schema}"}
+            if self.schema:
+                options["connect_args"] = {"options": f"-csearch_path={_search_path(self.schema)}"}
             engine = sa.create_engine(self.url, **options)
         if self.dialect == "sqlite":
             self._autocommit = engine.execution_options(**{_NO_BEGIN: True})
@@ -117,6 +117,12 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
+
+
+def _search_path(schema: str) -> str:
+    """Quote a schema's name, once as SQL and once as the command line of options that it becomes part of."""
+    name = '"' + schema.replace('"', '""') + '"'
+    return name.replace("\\", "\\\\").replace(" ", "\\ ")
 
 
 def _read_url(text: str) -> sa.URL:
