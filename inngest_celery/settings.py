@@ -35,7 +35,10 @@ class Settings(BaseModel):
     table_schema: str | None = Field(None, description="Database schema for the tables; the connection's own if empty.")
     task_queue: str | None = Field(None, description="Queue for functions that name none; the app's default if empty.")
     horizon: float = Field(
-        60.0, gt=0, description="A job due sooner than this gets a Celery message with an ETA; a later one stays a row."
+        60.0,
+        gt=0,
+        description="A job due sooner than this gets a Celery message with an ETA; a later one stays a row. Never more "
+        "than a third of the broker's `visibility_timeout`.",
     )
     slice: float = Field(
         0.25,
@@ -94,9 +97,14 @@ def settings_of(app: Celery) -> Settings:
             given[field] = value
     given.update({key.removeprefix(PREFIX): value for key, value in app.conf.items() if key.startswith(PREFIX)})
     try:
-        return Settings.model_validate(given)
+        settings = Settings.model_validate(given)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
+    visibility = (app.conf.broker_transport_options or {}).get("visibility_timeout")
+    if visibility and settings.horizon > visibility / 3:
+        # Redis hands a message that waits for its ETA to another worker once this time is over.
+        return settings.model_copy(update={"horizon": visibility / 3})
+    return settings
 
 
 def _explain(error: ValidationError) -> str:

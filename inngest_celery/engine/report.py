@@ -86,7 +86,7 @@ class Report:
         failure: what it raised, when it has raised.
         known: how many outcomes the function has seen, the reported ones included.
         size: bytes of memoised state, the reported ones included.
-        parallel: whether more than one step was open at a time.
+        parallel: whether more than one step was open at a time, so that others may be working on the run.
         blocked: whether the function cannot go on until steps that others carry out are done.
     """
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from inngest_celery.store import schema
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
-from inngest_celery.store.rows import Event, Job, Run, values
+from inngest_celery.store.rows import Event, Job, JobKind, Run, values
 from inngest_celery.store.waits import job_from
 
 # PostgreSQL may answer a claim before it is on disk: a claim that a power failure undoes is just one that never was.
@@ -30,7 +30,11 @@ claimed AS (
 SELECT claimed.*, run.status AS run_status, run.event_id, run.created_at AS run_created_at,
   run.started_at AS run_started_at, run.parent_run_id, run.parent_step_id, run.celery, run.idempotency_key,
   event.id AS e_id, event.name AS e_name, event.external_id AS e_external_id, event.data AS e_data, event.ts AS e_ts,
-  event.received_at AS e_received_at
+  event.received_at AS e_received_at,
+  EXISTS (
+    SELECT 1 FROM inngest_job other
+    WHERE other.subject_id = claimed.subject_id AND other.key <> claimed.key AND other.kind <> 'deadline'
+  ) AS has_others
 FROM claimed
 LEFT JOIN inngest_run run ON run.id = claimed.subject_id
 LEFT JOIN inngest_event event ON event.id = coalesce(run.event_id, claimed.subject_id)
@@ -39,11 +43,15 @@ LEFT JOIN inngest_event event ON event.id = coalesce(run.event_id, claimed.subje
 
 @dataclass(slots=True)
 class Claimed:
-    """A job that this worker now holds, with its run (none for a route or cron job) and event."""
+    """A job that this worker now holds, with its run (none for a route or cron job) and event.
+
+    ``alone`` says that the run has no other job: nobody else is working on it, or will before this job has ended.
+    """
 
     job: Job
     run: Run | None
     event: Event | None
+    alone: bool = True
 
 
 def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int, until: int) -> Claimed | None:
@@ -77,7 +85,13 @@ def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int
         run = connection.execute(sa.select(schema.run).where(schema.run.c.id == subject_id)).first()
         event_id = run.event_id if run else subject_id
         event = connection.execute(sa.select(schema.event).where(schema.event.c.id == event_id)).first()
-    return Claimed(job, Run(**run._mapping) if run else None, Event(**event._mapping) if event else None)
+        others = sa.exists().where(
+            table.c.subject_id == subject_id, table.c.key != key, table.c.kind != JobKind.DEADLINE.value
+        )
+        has_others = bool(connection.execute(sa.select(others)).scalar_one())
+    return Claimed(
+        job, Run(**run._mapping) if run else None, Event(**event._mapping) if event else None, alone=not has_others
+    )
 
 
 def _claimed(row: sa.Row[tuple[object, ...]]) -> Claimed:
@@ -99,7 +113,7 @@ def _claimed(row: sa.Row[tuple[object, ...]]) -> Claimed:
     event = None
     if row.e_id is not None:
         event = Event(row.e_id, row.e_name, row.e_external_id, row.e_data, row.e_ts, row.e_received_at)
-    return Claimed(job, run, event)
+    return Claimed(job, run, event, alone=not row.has_others)
 
 
 def insert_missing(connection: sa.Connection, jobs: Sequence[Job]) -> list[Job]:

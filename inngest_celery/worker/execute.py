@@ -89,6 +89,8 @@ class _Turns:
         self._asked_at = self._clock.now()
         self._memos: dict[str, str] = {}
         self._own_job = claimed.job
+        # While no other job of the run exists, nobody else can have planned the step that the function comes to.
+        self._alone = claimed.alone
         self.error: BaseException | None = None
 
     def run(self, switch_lease: Callable[[Job], None]) -> None:
@@ -214,7 +216,7 @@ class _Turns:
                 extra={"action": "step_not_reached", "run_id": self._run.id, "step": self._job.key},
             )
             return None
-        return session.only_step if self._hot else None
+        return session.only_step if self._hot and self._alone else None
 
     # Writing
 
@@ -222,6 +224,8 @@ class _Turns:
         """Write what happened."""
         session = self._session
         report = session.report(outcomes)
+        report.parallel = report.parallel or not self._alone
+        self._alone = not report.parallel
         changes = decide(self._turn(), report)
         blocked = changes.known is not None
         if not blocked and not _keeps(changes):
