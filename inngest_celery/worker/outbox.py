@@ -14,6 +14,7 @@ from inngest_celery.sdk.jsonable import encode
 from inngest_celery.store import events as event_rows
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import rows
+from inngest_celery.store.errors import explained
 from inngest_celery.worker import hints
 from inngest_celery.worker.runtime import Runtime, runtime_of
 
@@ -37,6 +38,10 @@ class Outbox:
 
         Returns:
             The internal id of each event.
+
+        Raises:
+            MigrationNeeded: the database lacks our tables.
+            DatabaseError: it cannot be reached.
         """
         now = self._runtime.clock.now()
         stored = [
@@ -51,7 +56,7 @@ class Outbox:
         for job in routes:
             job.hints = 1
         if session is None:
-            with self._runtime.database.transaction() as connection:
+            with explained(self._runtime.database), self._runtime.database.transaction() as connection:
                 _store(connection, stored, routes)
             hints.publish(self._runtime, routes)
         else:
@@ -61,13 +66,15 @@ class Outbox:
     def _join(self, session: object, stored: list[rows.Event], routes: list[rows.Job]) -> None:
         """Write in the caller's transaction; the hints go out once it has committed."""
         if isinstance(session, Session):
-            _store(session.connection(), stored, routes)
+            with explained(self._runtime.database):
+                _store(session.connection(), stored, routes)
             sa.event.listen(session, "after_commit", lambda _: hints.publish(self._runtime, routes), once=True)
         elif isinstance(session, sa.Connection):
             # A connection does not tell when it has committed: the next sweep finds the jobs.
             for job in routes:
                 job.sweep_at, job.hints = job.due_at, 0
-            _store(session, stored, routes)
+            with explained(self._runtime.database):
+                _store(session, stored, routes)
         else:
             raise TypeError(
                 f"session must be a SQLAlchemy Session or Connection, not {type(session).__name__}. "

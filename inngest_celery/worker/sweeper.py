@@ -12,9 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from inngest_celery.crash import crash_point
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import leases
+from inngest_celery.store.database import DatabaseError
 from inngest_celery.worker import hints
 from inngest_celery.worker.registry import functions_of, synchronise
 from inngest_celery.worker.runtime import Runtime, runtime_of
+from inngest_celery.worker.startup import prepare_database
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,12 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         runtime = runtime_of(parent.app)
+        try:
+            prepare_database(runtime)
+        except DatabaseError as error:
+            # A traceback would bury what to do. Celery stops the worker on this, with its status.
+            logger.critical("%s (%s)", error, error.code, extra={"action": "worker_refused"})
+            raise SystemExit(1) from error
         synchronise(parent.app, functions_of(parent.app).values())
         # A thread and not the worker's timer: a slow database must not hold up the broker's heartbeats.
         self._thread = threading.Thread(target=self._run, args=(runtime,), name="inngest-sweep", daemon=True)
