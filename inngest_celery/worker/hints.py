@@ -10,11 +10,14 @@ from kombu.exceptions import OperationalError
 
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
 HEADER = "inngest_hint"
+# Those of a function's Celery options that belong to each message. The queue is the job's own.
+MESSAGE_OPTIONS = frozenset({"compression", "exchange", "priority", "queue", "routing_key"})
 
 
 def publish(runtime: Runtime, jobs: Iterable[Job]) -> None:
@@ -38,10 +41,10 @@ def publish(runtime: Runtime, jobs: Iterable[Job]) -> None:
 def _send(runtime: Runtime, job: Job, now: int) -> None:
     delay = (job.due_at - now) / 1000
     task_id = uuid()
-    options: dict[str, object] = {}
+    options = _message_options(runtime, job)
     if job.kind is not JobKind.ROUTE:
         # Flower then shows the steps of a run as its children.
-        options = {"root_id": job.subject_id, "parent_id": job.subject_id}
+        options |= {"root_id": job.subject_id, "parent_id": job.subject_id}
     runtime.app.send_task(
         job.task_name,
         kwargs={"run": job.subject_id, "step": job.key},
@@ -54,6 +57,14 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
         retry=False,
         **options,
     )
+
+
+def _message_options(runtime: Runtime, job: Job) -> dict[str, object]:
+    function = functions_of(runtime.app).get(job.function_id)
+    if function is None:
+        return {}
+    given = function.celery_options
+    return {name: given[name] for name in MESSAGE_OPTIONS - {"queue"} if name in given}
 
 
 def shadow_name(job: Job) -> str:

@@ -12,8 +12,7 @@ from inngest_celery import ids
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.jsonable import encode
 from inngest_celery.store import events as event_rows
-from inngest_celery.store import jobs as job_rows
-from inngest_celery.store import rows
+from inngest_celery.store import rows, sending
 from inngest_celery.store.errors import explained
 from inngest_celery.worker import hints
 from inngest_celery.worker.runtime import Runtime, runtime_of
@@ -56,8 +55,8 @@ class Outbox:
         for job in routes:
             job.hints = 1
         if session is None:
-            with explained(self._runtime.database), self._runtime.database.transaction() as connection:
-                _store(connection, stored, routes)
+            with explained(self._runtime.database):
+                sending.store(self._runtime.database, stored, routes)
             hints.publish(self._runtime, routes)
         else:
             self._join(session, stored, routes)
@@ -67,24 +66,19 @@ class Outbox:
         """Write in the caller's transaction; the hints go out once it has committed."""
         if isinstance(session, Session):
             with explained(self._runtime.database):
-                _store(session.connection(), stored, routes)
+                sending.join(session.connection(), stored, routes)
             sa.event.listen(session, "after_commit", lambda _: hints.publish(self._runtime, routes), once=True)
         elif isinstance(session, sa.Connection):
             # A connection does not tell when it has committed: the next sweep finds the jobs.
             for job in routes:
                 job.sweep_at, job.hints = job.due_at, 0
             with explained(self._runtime.database):
-                _store(session, stored, routes)
+                sending.join(session, stored, routes)
         else:
             raise TypeError(
                 f"session must be a SQLAlchemy Session or Connection, not {type(session).__name__}. "
                 "Of an async one give its sync_session or sync_connection."
             )
-
-
-def _store(connection: sa.Connection, stored: list[rows.Event], routes: list[rows.Job]) -> None:
-    event_rows.insert(connection, stored)
-    job_rows.insert(connection, routes)
 
 
 def _row(event: Event, now: int, event_id: str) -> rows.Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import Any
 
@@ -21,6 +22,9 @@ from inngest_celery.worker.startup import prepare_database
 logger = logging.getLogger(__name__)
 
 _LEASE = "sweep"
+# A pool forks when it likes. No child may begin in the middle of a sweep, with locks that nobody will release.
+_sweeping = threading.Lock()
+os.register_at_fork(before=_sweeping.acquire, after_in_parent=_sweeping.release, after_in_child=_sweeping.release)
 
 
 def install(app: Celery) -> None:
@@ -61,7 +65,8 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         failing = False
         while not self._stop.wait(0 if self._sweep_was_full else interval):
             try:
-                self._sweep_was_full = sweep_once(runtime)
+                with _sweeping:
+                    self._sweep_was_full = sweep_once(runtime)
                 failing = False
             except (SQLAlchemyError, OSError) as error:
                 self._sweep_was_full = False
@@ -91,7 +96,8 @@ def sweep_once(runtime: Runtime) -> bool:
         hint_timeout=settings.hint_timeout_ms,
         limit=settings.sweep_limit,
     )
-    crash_point("sweep_after_commit")
+    if jobs:
+        crash_point("sweep_after_commit")
     for job in jobs:
         # Whoever held it has let its lease run out.
         job.leased_by = None

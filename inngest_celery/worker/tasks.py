@@ -47,15 +47,22 @@ class FunctionTask(Task):  # type: ignore[misc]
 def define_tasks(app: Celery) -> None:
     """Give a Celery app the tasks that belong to no function, and its workers our sweep."""
     for name in (ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK):
-        app.task(name=name, bind=True, acks_late=True, ignore_result=True, typing=False)(_perform)
+        app.task(name=name, bind=True, shared=False, acks_late=True, ignore_result=True, typing=False)(_perform)
     sweeper.install(app)
 
 
 def define_function_task(app: Celery, function: Function[Any]) -> None:
     """Make the Celery task of a function."""
-    options = {"acks_late": True, **function.celery_options}
+    options = {name: value for name, value in function.celery_options.items() if name not in hints.MESSAGE_OPTIONS}
     app.task(
-        name=function.task_name, bind=True, base=FunctionTask, inngest_function_id=function.id, typing=False, **options
+        name=function.task_name,
+        bind=True,
+        base=FunctionTask,
+        shared=False,
+        acks_late=True,
+        typing=False,
+        inngest_function_id=function.id,
+        **options,
     )(_run_function)
 
 

@@ -112,10 +112,10 @@ class NativeSession:
         context = contextvars.copy_context()
         if function.is_handler_async:
             self.context: Context | ContextSync = self._make_context(Context, Group, Step, opening)
-            self._fiber = AsyncFiber(lambda: function.handler(self.context), context)  # type: ignore[arg-type]
+            self._fiber = AsyncFiber(lambda: function.start(self.context), context)
         else:
             self.context = self._make_context(ContextSync, GroupSync, StepSync, opening)
-            self._fiber = SyncFiber(lambda: function.handler(self.context), context)  # type: ignore[arg-type]
+            self._fiber = SyncFiber(lambda: function.start(self.context), context)
 
     # What Step and Group call
 
