@@ -15,7 +15,8 @@ _SHARDS = 3
 @client.create_function(fn_id="judge", trigger=inngest.TriggerEvent(event="ci/judge"))
 def judge(ctx: inngest.ContextSync) -> str:
     """Not async: it runs in the worker's own thread, as a Celery task does."""
-    counts: Any = ctx.event.data["counts"]
+    data: Any = ctx.event.data
+    counts: list[int] = data["counts"]
 
     def average() -> float:
         note(ctx.run_id, "average")

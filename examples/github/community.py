@@ -12,6 +12,8 @@ from examples.github.app import client
 
 _LABELS = {"bug": ("error", "fail", "broken"), "docs": ("readme", "spelling", "docs"), "question": ("?", "how")}
 
+_SUCCESS = "async.data.deployment.id == event.data.deployment.id && async.data.deployment_status.state == 'success'"
+
 
 @client.create_function(
     fn_id="triage-issue",
@@ -24,7 +26,8 @@ _LABELS = {"bug": ("error", "fail", "broken"), "docs": ("readme", "spelling", "d
 def triage_issue(ctx: inngest.ContextSync) -> list[str]:
     """Not async, and parallel all the same: one step for each label."""
     data: Any = ctx.event.data
-    text = str(data.get("issue") or data.get("discussion")).lower()
+    subject = data.get("issue") or data["discussion"]
+    text = f"{subject['title']} {subject['body']}".lower()
 
     def fits(label: str) -> bool:
         note(ctx.run_id, f"fits {label}")
@@ -46,7 +49,7 @@ def triage_issue(ctx: inngest.ContextSync) -> list[str]:
     ],
 )
 async def thank_supporter(ctx: inngest.Context) -> str:
-    """One mail an hour later; a supporter of three repositories gets three, so it looks them up first."""
+    """Three things that deserve the same thanks, and triggers for each."""
     data: Any = ctx.event.data
     await ctx.step.sleep("not at once", timedelta(hours=1))
     profile = await ctx.step.run("profile", GitHub(ctx.run_id).get, f"/users/{data['sender']['login']}")
@@ -66,7 +69,7 @@ async def follow_deployment(ctx: inngest.Context) -> str:
     done = await ctx.step.wait_for_event(
         "success",
         event="github/deployment_status.created",
-        if_exp="async.data.deployment.id == event.data.deployment.id && async.data.deployment_status.state == 'success'",
+        if_exp=_SUCCESS,
         timeout=timedelta(days=2),
     )
     return "deployed" if done else "lost"

@@ -1,4 +1,4 @@
-"""GitHub's webhooks as events: the 329 example payloads of ``@octokit/webhooks-examples``, see ``payloads/README.md``."""
+"""GitHub's webhooks as events: 329 real payloads, see ``payloads/README.md``."""
 
 from __future__ import annotations
 
