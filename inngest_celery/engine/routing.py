@@ -14,7 +14,7 @@ from inngest_celery.clock import Clock
 from inngest_celery.engine import expressions, trigger_names, waiting
 from inngest_celery.engine.lifecycle import INVOKED, cancelled_output, end_of
 from inngest_celery.engine.spec import FunctionSpec, read_spec
-from inngest_celery.store import events, functions, jobs, runs, schema, waits
+from inngest_celery.store import events, fast, functions, jobs, runs, schema, waits
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.database import Database
 from inngest_celery.store.functions import FunctionRow
@@ -66,15 +66,19 @@ class Router:
         Returns:
             The jobs that follow; at most one of them is leased to this worker.
         """
+        with self.database.autocommit() as connection:
+            targets = self._targets(connection, event)
+        applied = self._start_alone(job, event, targets)
+        if applied is not None:
+            return applied
         try:
-            return self._route(job, event)
+            return self._route(job, event, targets)
         except _TopicMissing as missing:
             waits.prepare_topics(self.database, missing.names)
-            return self._route(job, event)
+            return self._route(job, event, targets)
 
-    def _route(self, job: Job, event: Event) -> Applied:
+    def _route(self, job: Job, event: Event, targets: list[FunctionRow]) -> Applied:
         with self.database.transaction() as connection:
-            targets = self._targets(connection, event)
             paths = self._lock_topics(connection, event, targets)
             if not jobs.end(connection, job):
                 return Applied(refused=True)
@@ -122,10 +126,23 @@ class Router:
 
     # Starting runs
 
-    def _start(
-        self, connection: sa.Connection, function: FunctionRow, event: Event, *, keep: bool
-    ) -> tuple[Run, Job] | None:
-        """Start a run, unless one has been started for this function and event id within a day."""
+    def _start_alone(self, job: Job, event: Event, targets: list[FunctionRow]) -> Applied | None:
+        """Start the one run of an event that does nothing else, in one statement; ``None`` when it is not that simple.
+
+        PostgreSQL only, see ``store.fast``.
+        """
+        if self.database.dialect != "postgresql" or len(targets) != 1:
+            return None
+        function, spec = targets[0], read_spec(targets[0].config)
+        run, first = self._prepare(function, event, keep=self.may_keep(function))
+        if run.idempotency_key is not None or spec.cancel or self._deadlines(function, run, spec, run.created_at):
+            return None
+        if not fast.start_run(self.database, job, event, run, first):
+            return None
+        return Applied(jobs=[first], run=run if first.leased_by else None)
+
+    def _prepare(self, function: FunctionRow, event: Event, *, keep: bool) -> tuple[Run, Job]:
+        """Make a run and its first job, not stored yet."""
         now = self.clock.now()
         run = Run(
             id=ids.new(now),
@@ -137,12 +154,19 @@ class Router:
         )
         if event.name == INVOKED:
             _take_invocation(run, event)
-        if run.idempotency_key is not None and not _claim_key(connection, run):
-            return None
-        spec = read_spec(function.config)
         first = self._first_job(function, run, event, now, keep=keep)
         if first.leased_by is not None:
             run.status, run.started_at = RunStatus.RUNNING.value, now
+        return run, first
+
+    def _start(
+        self, connection: sa.Connection, function: FunctionRow, event: Event, *, keep: bool
+    ) -> tuple[Run, Job] | None:
+        """Start a run, unless one has been started for this function and event id within a day."""
+        run, first = self._prepare(function, event, keep=keep)
+        if run.idempotency_key is not None and not _claim_key(connection, run):
+            return None
+        now, spec = run.created_at, read_spec(function.config)
         if run.idempotency_key is None:
             runs.insert(connection, run)
         else:

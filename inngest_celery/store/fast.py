@@ -1,6 +1,7 @@
-"""PostgreSQL only: the two hot checkpoints, each as one statement, which makes it one round trip and one commit.
+"""PostgreSQL only: what happens to every run, each as one statement, which makes it one round trip and one commit.
 
-They cover a run that does one thing at a time. Everything else takes the plain way in ``checkpoint``.
+An event is stored, starts a run, the run's steps are recorded one at a time, the run ends. Whatever is not that simple
+takes the plain way, in ``sending``, in the router and in ``checkpoint``.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from inngest_celery.store import schema
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.database import Database
 from inngest_celery.store.events import lifecycle_patterns
-from inngest_celery.store.rows import JobKind, RunStatus, values
+from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, values
 
 _DIALECT: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
-def _insert(table: sa.Table, prefix: str, source: str) -> str:
+def _insert(table: sa.Table, prefix: str, source: str = "(VALUES (1)) always") -> str:
     """Insert one row from parameters, provided that ``source`` has a row."""
     columns = ", ".join(column.name for column in table.columns)
     # A bare NULL would be text to PostgreSQL here, so every parameter says its type.
@@ -32,6 +33,24 @@ def _type(column: sa.Column[Any]) -> str:
     # text, never varchar(n): a cast to varchar(n) cuts what is too long, where an insertion refuses it.
     return "text" if isinstance(column.type, sa.String) else column.type.compile(_DIALECT)
 
+
+_STORE = f"""
+WITH stored AS (
+  {_insert(schema.event, "e_")}
+)
+{_insert(schema.job, "j_")}
+"""
+
+# Nobody has ever waited for the event's name. Whoever does from now on finds the stored event.
+_START = f"""
+WITH gone AS (
+  DELETE FROM inngest_job WHERE subject_id = %(event)s AND key = %(key)s AND fence = %(fence)s
+  AND NOT EXISTS (SELECT 1 FROM inngest_topic WHERE event_name = %(event_name)s) RETURNING 1
+), started AS (
+  {_insert(schema.run, "r_", "gone")} RETURNING 1
+)
+{_insert(schema.job, "j_", "started")} RETURNING 1
+"""  # noqa: S608
 
 # FOR SHARE holds the run against a cancellation, but not against the checkpoints of its other steps.
 _NEXT = f"""
@@ -83,6 +102,31 @@ def _spell(statement: str, source: str) -> tuple[str, str]:
 
 _NEXT_RECORDING, _NEXT_ONLY = _spell(_NEXT, "gone")
 _END_RECORDING, _END_ONLY = _spell(_END, "live")
+
+
+def store_event(database: Database, event: Event, route: Job) -> None:
+    """Store an event and its route job."""
+    with database.autocommit() as connection:
+        connection.exec_driver_sql(_STORE, _prefixed("e_", event) | _prefixed("j_", route))
+
+
+def start_run(database: Database, route: Job, event: Event, run: Run, first: Job) -> bool:
+    """End an event's route job and start a run with it.
+
+    Args:
+        route: the route job, leased to this worker.
+        event: what starts the run; it has no idempotency key.
+        run: the run.
+        first: its first and only job.
+
+    Returns:
+        False, with nothing written, when it is not that simple: somebody has waited for such events, or the lease is
+        lost.
+    """
+    parameters = {"event": route.subject_id, "key": route.key, "fence": route.fence, "event_name": event.name}
+    with database.autocommit() as connection:
+        result = connection.exec_driver_sql(_START, parameters | _prefixed("r_", run) | _prefixed("j_", first))
+        return result.first() is not None
 
 
 def fits(changes: Changes) -> bool:

@@ -1,0 +1,27 @@
+"""Store events with the jobs that route them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from inngest_celery.store import events as event_rows
+from inngest_celery.store import fast, jobs
+from inngest_celery.store.database import Database
+from inngest_celery.store.rows import Event, Job
+
+
+def store(database: Database, events: Sequence[Event], routes: Sequence[Job]) -> None:
+    """Store events and their route jobs in one transaction."""
+    if database.dialect == "postgresql" and len(events) == 1:
+        fast.store_event(database, events[0], routes[0])
+        return
+    with database.transaction() as connection:
+        join(connection, events, routes)
+
+
+def join(connection: sa.Connection, events: Sequence[Event], routes: Sequence[Job]) -> None:
+    """Store events and their route jobs in a transaction that somebody else commits."""
+    event_rows.insert(connection, events)
+    jobs.insert(connection, routes)
