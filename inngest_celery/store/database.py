@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,8 @@ class Database:
         self.schema = schema
         self._engine: sa.Engine | None = None
         self._process = 0
+        if self.dialect == "sqlite":
+            _close_before_fork(self)
 
     @property
     def engine(self) -> sa.Engine:
@@ -117,6 +120,18 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
+
+
+def _close_before_fork(database: Database) -> None:
+    """Leave a child no open connection: SQLite's locks live in memory that the child would take for its own."""
+    reference = weakref.ref(database)
+
+    def close() -> None:
+        found = reference()
+        if found is not None:
+            found.dispose()
+
+    os.register_at_fork(before=close)
 
 
 def _search_path(schema: str) -> str:

@@ -22,9 +22,6 @@ from inngest_celery.worker.startup import prepare_database
 logger = logging.getLogger(__name__)
 
 _LEASE = "sweep"
-# A pool forks when it likes. No child may begin in the middle of a sweep, with locks that nobody will release.
-_sweeping = threading.Lock()
-os.register_at_fork(before=_sweeping.acquire, after_in_parent=_sweeping.release, after_in_child=_sweeping.release)
 
 
 def install(app: Celery) -> None:
@@ -38,6 +35,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._stop = threading.Event()
+        self._sweeping = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def start(self, parent: Any) -> None:
@@ -49,6 +47,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             logger.critical("%s (%s)", error, error.code, extra={"action": "worker_refused"})
             raise SystemExit(1) from error
         synchronise(parent.app, functions_of(parent.app).values())
+        self._keep_forks_out()
         # A thread and not the worker's timer: a slow database must not hold up the broker's heartbeats.
         self._thread = threading.Thread(target=self._run, args=(runtime,), name="inngest-sweep", daemon=True)
         self._thread.start()
@@ -60,12 +59,20 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         runtime = runtime_of(parent.app)
         leases.release(runtime.database, _LEASE, runtime.worker_name)
 
+    def _keep_forks_out(self) -> None:
+        """Let no child of the pool begin in the middle of a sweep, with locks that nobody would release.
+
+        The last hook to be registered is called first: the database, which has one of its own, must be there already.
+        """
+        lock = self._sweeping
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+
     def _run(self, runtime: Runtime) -> None:
         interval = runtime.settings.sweep_interval
         failing = False
         while not self._stop.wait(0 if self._sweep_was_full else interval):
             try:
-                with _sweeping:
+                with self._sweeping:
                     self._sweep_was_full = sweep_once(runtime)
                 failing = False
             except (SQLAlchemyError, OSError) as error:
