@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from greenlet import getcurrent, greenlet
 
+from inngest_celery.drivers.native.exits import ends_worker
 from inngest_celery.drivers.native.loop import loop_thread, watcher
 from inngest_celery.sdk.errors import Suspended
 
@@ -249,9 +250,9 @@ class SyncFiber:
         def run(_first: Resolution) -> None:
             try:
                 resolution = Resolution(function())
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:  # noqa: BLE001  handed on whole to whoever waits for this greenlet
+            except BaseException as error:  # handed on whole to whoever waits for this greenlet
+                if ends_worker(error):
+                    raise
                 resolution = Resolution(error=error)
             ended(resolution)
 

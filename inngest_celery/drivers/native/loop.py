@@ -28,7 +28,16 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.loop.set_task_factory(_watched_task)
         self.process = os.getpid()
-        threading.Thread(target=self.loop.run_forever, name="inngest-loop", daemon=True).start()
+        threading.Thread(target=self._run_forever, name="inngest-loop", daemon=True).start()
+
+    def _run_forever(self) -> None:
+        while True:
+            try:
+                self.loop.run_forever()
+            except (SystemExit, KeyboardInterrupt):
+                # Raised in a task, which has it as its result; asyncio stops the loop too, but others need it.
+                continue
+            return
 
     def run(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> T:
         """Run a coroutine on the loop and wait for it, from a thread that is not the loop's own."""
