@@ -20,6 +20,7 @@ class Failure:
         code: a stable code.
         retriable: whether another attempt may help.
         retry_at: when the next attempt is to be, in milliseconds; ``None`` leaves it to the backoff table.
+        retry_in: how long after this one it is to be, in milliseconds, if the error says it so.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Failure:
     code: str = "unknown"
     retriable: bool = True
     retry_at: int | None = None
+    retry_in: int | None = None
 
     def to_json(self) -> str:
         return json.dumps(

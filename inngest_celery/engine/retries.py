@@ -25,6 +25,7 @@ def is_final(failure: Failure, attempt: int, max_attempts: int) -> bool:
 
 def retry_at(failure: Failure, attempt: int, now: int, interval_ms: int | None) -> int:
     """Give the time of the next attempt in milliseconds: what the error asks for, else the official table."""
-    if failure.retry_at is not None:
-        return now + min(max(failure.retry_at - now, backoff.MIN_DELAY), backoff.MAX_DELAY)
+    wanted = failure.retry_in if failure.retry_at is None else failure.retry_at - now
+    if wanted is not None:
+        return now + min(max(wanted, backoff.MIN_DELAY), backoff.MAX_DELAY)
     return now + backoff.retry_delay_ms(attempt, interval_ms=interval_ms)

@@ -281,6 +281,7 @@ class RetryAfterError(Error):
 
     Attributes:
         retry_after: the instant, in UTC.
+        delay: how long after the error that is, if it was given so; the engine counts it on its own clock.
 
     Example:
         >>> RetryAfterError("rate limited", 60_000).retry_after > datetime.datetime.now(datetime.UTC)
@@ -297,6 +298,7 @@ class RetryAfterError(Error):
         super().__init__(message)
         if isinstance(retry_after, int):
             retry_after = datetime.timedelta(milliseconds=retry_after)
+        self.delay = retry_after if isinstance(retry_after, datetime.timedelta) else None
         if isinstance(retry_after, datetime.timedelta):
             retry_after = datetime.datetime.now(datetime.UTC) + retry_after
         self.retry_after: datetime.datetime = retry_after.astimezone(datetime.UTC)

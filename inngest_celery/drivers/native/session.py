@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import datetime
 import json
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 from inngest_celery import ids
 from inngest_celery.clock import Clock
 from inngest_celery.drivers.native import gateway
+from inngest_celery.drivers.native.exits import ends_worker, shown
 from inngest_celery.drivers.native.fibers import AsyncFiber, Resolution, SyncFiber
 from inngest_celery.drivers.native.loop import loop_thread
 from inngest_celery.engine.limits import size_of
@@ -46,6 +48,7 @@ from inngest_celery.sdk.step import Step, StepSync
 from inngest_celery.sdk.types import EmptySentinel
 from inngest_celery.store import rows
 
+_MILLISECOND = datetime.timedelta(milliseconds=1)
 _MOST_ERROR_TEXT = 65_536
 _inside_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("inngest_inside_step", default=None)
 
@@ -206,8 +209,10 @@ class NativeSession:
         raised: BaseException | None = None
         try:
             memo = self._run_body(reached)
-        except Exception as error:  # noqa: BLE001  whatever the user's code raises is the step's outcome
-            failure, raised = failure_of(error), error
+        except BaseException as error:  # whatever the user's code raises is the step's outcome
+            if ends_worker(error):
+                raise
+            failure, raised = failure_of(error), shown(error)
             if is_final(failure, attempt, self._max_attempts):
                 memo = f'{{"error":{failure.to_json()}}}'
         return Outcome(
@@ -354,7 +359,8 @@ class NativeSession:
     def _end(self) -> Report:
         """Read what the function returned or raised."""
         ended = self._fiber.result
-        error = self.raised = ended.error
+        error = ended.error
+        self.raised = None if error is None else shown(error)
         if error is not None and not isinstance(error, Exception):
             return Report(failure=failure_of(error))
         result = TransformOutputResult(error, ended.value if error is None else EmptySentinel, None)
@@ -385,9 +391,12 @@ class NativeSession:
 def failure_of(error: BaseException) -> Failure:
     """Describe an exception as it is stored and shown."""
     described = error_object(error)
-    retry_at = None
-    if isinstance(error, RetryAfterError):
-        retry_at = round(error.retry_after.astimezone(datetime.UTC).timestamp() * 1000)
+    retry_at = retry_in = None
+    # Rounded up: never too early.
+    if isinstance(error, RetryAfterError) and error.delay is not None:
+        retry_in = math.ceil(error.delay / _MILLISECOND)
+    elif isinstance(error, RetryAfterError):
+        retry_at = math.ceil(error.retry_after.timestamp() * 1000)
     stack = described["stack"]
     return Failure(
         name=str(described["name"]),
@@ -396,6 +405,7 @@ def failure_of(error: BaseException) -> Failure:
         code=str(described["code"]),
         retriable=error.is_retriable if isinstance(error, Error) else True,
         retry_at=retry_at,
+        retry_in=retry_in,
     )
 
 
