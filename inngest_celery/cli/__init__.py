@@ -1,0 +1,49 @@
+"""The command line: ``inngest-celery …``, and the same as ``celery -A proj inngest …``.
+
+Every run of the ``celery`` program imports this module, so it imports Click alone; a command is loaded when it is used.
+"""
+
+from __future__ import annotations
+
+import click
+
+from inngest_celery.cli.group import Commands, Target
+
+COMMANDS = {
+    "functions": "inngest_celery.cli.functions:functions",
+    "migrate": "inngest_celery.cli.migrate:migrate",
+    "runs": "inngest_celery.cli.runs:runs",
+    "send": "inngest_celery.cli.send:send",
+}
+_EXIT = """\b
+Exit status:
+  0  done
+  1  a check found something: doctor, migrate --check
+  2  wrong usage, input or settings
+  3  there is no such run or function, or its state does not allow it
+  4  the database or the broker cannot be used
+Errors end with a stable code in parentheses."""
+_COMPLETION = """\b
+Completion in bash (zsh and fish alike):
+  eval "$(_INNGEST_CELERY_COMPLETE=bash_source inngest-celery)"
+"""
+
+
+@click.group("inngest-celery", cls=Commands, lazy=COMMANDS, epilog=f"{_EXIT}\n\n{_COMPLETION}")
+@click.option(
+    "-A",
+    "--app",
+    envvar="CELERY_APP",
+    metavar="MODULE[:APP]",
+    help="The Celery app, as for celery itself. [CELERY_APP]",
+)
+@click.version_option(package_name="inngest-celery")
+@click.pass_context
+def main(context: click.Context, app: str | None) -> None:
+    """Durable functions on Celery: look after their runs, tables and workers."""
+    context.obj = Target(app)
+
+
+@click.group("inngest", cls=Commands, lazy=COMMANDS, epilog=_EXIT)
+def inngest() -> None:
+    """Durable functions: look after their runs, tables and workers."""

@@ -73,3 +73,12 @@ def save(connection: sa.Connection, function: FunctionRow, triggers: Sequence[tu
         for position, (name, expression) in enumerate(triggers)
     ]
     insert_new(connection, schema.trigger, rows)
+
+
+def archive(connection: sa.Connection, function_id: str, now: int) -> bool:
+    """Let a function start no more runs; false when there is none, or it does not start any already."""
+    table = schema.function
+    archived = connection.execute(
+        sa.update(table).where(table.c.id == function_id, table.c.archived_at.is_(None)).values(archived_at=now)
+    )
+    return archived.rowcount == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -12,6 +13,7 @@ from celery import Celery
 if TYPE_CHECKING:
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.function import Function
+    from inngest_celery.store.functions import FunctionRow
 
 _ATTRIBUTE = "inngest_functions"
 
@@ -46,11 +48,30 @@ def queue_of(app: Celery, task_name: str, options: dict[str, object], default: s
     return str(name) if name and name != app.conf.task_default_queue else default
 
 
+def described(app: Celery, function: Function[Any], now: int) -> FunctionRow:
+    """Give the row of a function as the code has it, in its first version."""
+    from inngest_celery.store.functions import FunctionRow
+    from inngest_celery.worker.runtime import runtime_of
+
+    config = json.dumps(function.wire_config(), sort_keys=True, separators=(",", ":"))
+    queue = queue_of(app, function.task_name, function.celery_options, runtime_of(app).route_queue)
+    return FunctionRow(
+        id=function.id,
+        app_id=function.client.app_id,
+        config=config,
+        checksum=hashlib.sha256(f"{config}\0{queue}".encode()).hexdigest(),
+        version=1,
+        task_name=function.task_name,
+        queue=queue,
+        archived_at=None,
+        updated_at=now,
+    )
+
+
 def synchronise(app: Celery, functions: Iterable[Function[Any]]) -> None:
     """Store functions whose configuration is new or has changed, so that events are routed to them."""
     from inngest_celery.engine import ticks
     from inngest_celery.store import functions as function_rows
-    from inngest_celery.store.functions import FunctionRow
     from inngest_celery.worker.runtime import runtime_of
 
     runtime = runtime_of(app)
@@ -58,26 +79,14 @@ def synchronise(app: Celery, functions: Iterable[Function[Any]]) -> None:
     with runtime.database.transaction() as connection:
         stored = {row.id: row for row in function_rows.all_of(connection)}
         for function in functions:
-            config = json.dumps(function.wire_config(), sort_keys=True, separators=(",", ":"))
-            queue = queue_of(app, function.task_name, function.celery_options, runtime.route_queue)
-            checksum = hashlib.sha256(f"{config}\0{queue}".encode()).hexdigest()
+            row = described(app, function, now)
             before = stored.get(function.id)
-            if before is not None and before.checksum == checksum and before.archived_at is None:
+            if before is not None and before.checksum == row.checksum and before.archived_at is None:
                 continue
-            row = FunctionRow(
-                id=function.id,
-                app_id=function.client.app_id,
-                config=config,
-                checksum=checksum,
-                version=before.version + 1 if before else 1,
-                task_name=function.task_name,
-                queue=queue,
-                archived_at=None,
-                updated_at=now,
-            )
+            row = replace(row, version=before.version + 1 if before else 1)
             triggers = [
                 (trigger["event"], trigger.get("expression"))
-                for trigger in json.loads(config)["triggers"]
+                for trigger in json.loads(row.config)["triggers"]
                 if "event" in trigger
             ]
             function_rows.save(connection, row, triggers)

@@ -1,0 +1,89 @@
+"""How commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from inngest_celery.store.rows import RunStatus
+
+_PIPED_WIDTH = 200
+_COLOURS = {
+    RunStatus.SCHEDULED: "cyan",
+    RunStatus.RUNNING: "blue",
+    RunStatus.COMPLETED: "green",
+    RunStatus.FAILED: "red",
+    RunStatus.CANCELLED: "yellow",
+    RunStatus.SKIPPED: "dim",
+}
+
+
+def console() -> Console:
+    """Give the console; a pipe or file is wide, so that nothing is cut off there."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+
+
+def table(*columns: str) -> Table:
+    """Give an empty table. Its first column is an id, which is never cut off."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for position, column in enumerate(columns):
+        made.add_column(column, no_wrap=position == 0, overflow="fold")
+    return made
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def status_text(status: int) -> str:
+    """Give a run's status with its colour."""
+    known = RunStatus(status)
+    return f"[{_COLOURS[known]}]{known.name.lower()}[/]"
+
+
+def instant(milliseconds: int | None) -> str:
+    """Give a time in this machine's zone, to the second.
+
+    Example:
+        >>> instant(None)
+        ''
+    """
+    if milliseconds is None:
+        return ""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def iso(milliseconds: int | None) -> str | None:
+    """Give a time for programs: ISO 8601 in UTC, to the millisecond.
+
+    Example:
+        >>> iso(1_500)
+        '1970-01-01T00:00:01.500+00:00'
+    """
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def duration(milliseconds: int) -> str:
+    """Give a length of time in its two largest units.
+
+    Example:
+        >>> duration(12), duration(1_500), duration(61_000), duration(90_000_000)
+        ('12 ms', '1.5 s', '1 min 1 s', '1 d 1 h')
+    """
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f} s"
+    seconds = milliseconds // 1000
+    units = (("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60))
+    named = [f"{count} {unit}" for unit, count in units]
+    first = next(position for position, (_, count) in enumerate(units) if count)
+    return " ".join(named[first : first + 2])

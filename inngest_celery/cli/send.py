@@ -1,0 +1,54 @@
+"""``send``: store one event and have it routed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inngest_celery.cli.group import HasApp, runtime_for
+
+
+@click.command()
+@click.argument("name")
+@click.option("-d", "--data", default="{}", metavar="JSON|@FILE|-", help="The event's data; - reads standard input.")
+@click.option("--id", "event_id", default="", help="The event's own id: the same one again starts no run for 24 hours.")
+@click.option("--ts", type=int, default=0, help="When it happened, in milliseconds since 1970. In the future: a delay.")
+@click.pass_obj
+def send(target: HasApp, name: str, data: str, event_id: str, ts: int) -> None:
+    """Send an event, and print the id that it is stored under.
+
+    \b
+    Example:
+      inngest-celery -A proj send user/signup --data '{"email": "ada@example.com"}'
+    """
+    from inngest_celery.sdk.event import Event
+    from inngest_celery.sdk.sending import check_events
+    from inngest_celery.worker.outbox import outbox
+
+    event = Event(name=name, data=_read(data), id=event_id, ts=ts)
+    check_events([event])
+    with runtime_for(target) as runtime:
+        for stored_id in outbox(runtime.app).send([event]):
+            click.echo(stored_id)
+
+
+def _read(data: str) -> dict[str, Any]:
+    text = data
+    if data == "-":
+        text = sys.stdin.read()
+    elif data.startswith("@"):
+        try:
+            text = Path(data[1:]).read_text()
+        except OSError as error:
+            raise click.BadParameter(f"cannot read {data[1:]}: {error.strerror}", param_hint="--data") from error
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"this is not JSON: {error}", param_hint="--data") from error
+    if not isinstance(value, dict):
+        raise click.BadParameter('an event\'s data is a JSON object, such as {"id": 1}', param_hint="--data")
+    return value
