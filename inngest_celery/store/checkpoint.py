@@ -50,20 +50,26 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         runs.record(connection, changes.steps)
         runs.record_attempts(connection, changes.attempts)
         if changes.end is not None:
-            return Applied(jobs=runs.finish(connection, run, changes.end))
+            # The last step may have sent events.
+            _send(connection, changes)
+            return Applied(jobs=[*changes.routes, *runs.finish(connection, run, changes.end)])
         if run.status == RunStatus.SCHEDULED:
             runs.start(connection, run.id, changes.now)
         inserted = jobs.insert_missing(connection, changes.jobs)
         planned = {job.key for job in inserted}
         waits.insert(connection, [wait for wait in changes.waits if wait.key in planned])
         inserted = _resume_satisfied(connection, changes, inserted, run.event_id, matches)
-        events.insert(connection, changes.events)
-        jobs.insert(connection, changes.routes)
+        _send(connection, changes)
         news = _has_news(connection, changes, inserted)
         if news:
             # The worker goes on with what it has not seen, under the lease that it has.
             jobs.insert(connection, [changes.job])
         return Applied(jobs=[*inserted, *changes.routes, *([changes.again] if changes.again else [])], news=news)
+
+
+def _send(connection: sa.Connection, changes: Changes) -> None:
+    events.insert(connection, changes.events)
+    jobs.insert(connection, changes.routes)
 
 
 def _has_news(connection: sa.Connection, changes: Changes, inserted: list[Job]) -> bool:
