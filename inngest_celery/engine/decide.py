@@ -36,7 +36,7 @@ def decide(turn: Turn, report: Report) -> Changes:
     for outcome in report.outcomes:
         if not limits.too_large(outcome):
             _take_outcome(turn, changes, outcome)
-    overrun = limits.exceeded(report)
+    overrun = limits.exceeded(report, turn.now)
     if overrun is not None:
         report = replace(report, failure=overrun, output=None)
     if report.finished:
@@ -238,6 +238,7 @@ def _attempt(
     return Attempt(
         run_id=turn.run.id,
         step_id=step_id,
+        job_key=turn.job.key,
         fence=turn.job.fence,
         attempt=attempt,
         name=name,

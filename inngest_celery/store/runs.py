@@ -59,7 +59,7 @@ def steps(connection: sa.Connection, run_id: str) -> list[Step]:
 
 def attempts(connection: sa.Connection, run_id: str) -> list[Attempt]:
     table = schema.attempt
-    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.ended_at, table.c.fence)
+    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.ended_at, table.c.step_id, table.c.attempt)
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 

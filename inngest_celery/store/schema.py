@@ -109,6 +109,7 @@ attempt = sa.Table(
     metadata,
     sa.Column("run_id", _text(ULID_LENGTH), primary_key=True),
     sa.Column("step_id", _text(64), primary_key=True, comment="empty for the function's own code"),
+    sa.Column("job_key", _text(64), primary_key=True, comment="the job that it was made under"),
     sa.Column("fence", sa.Integer, primary_key=True),
     sa.Column("attempt", sa.SmallInteger, nullable=False),
     sa.Column("name", _text(512), nullable=False),

@@ -89,6 +89,7 @@ def upgrade() -> None:
         "inngest_attempt",
         sa.Column("run_id", sa.String(26), primary_key=True),
         sa.Column("step_id", sa.String(64), primary_key=True, comment="empty for the function's own code"),
+        sa.Column("job_key", sa.String(64), primary_key=True, comment="the job that it was made under"),
         sa.Column("fence", sa.Integer, primary_key=True),
         sa.Column("attempt", sa.SmallInteger, nullable=False),
         sa.Column("name", sa.String(512), nullable=False),
