@@ -34,17 +34,21 @@ class Triggered:
     expressions: tuple[str | None, ...]
 
 
+# Made once: to make a statement takes SQLAlchemy longer than to send it, and this one is sent for every event.
+_TRIGGERED = (
+    sa.select(schema.function, schema.trigger.c.expression)
+    .join_from(schema.function, schema.trigger, schema.trigger.c.function_id == schema.function.c.id)
+    .where(
+        schema.trigger.c.event_name.in_(sa.bindparam("names", expanding=True)), schema.function.c.archived_at.is_(None)
+    )
+    .order_by(schema.function.c.id, schema.trigger.c.position)
+)
+
+
 def triggered_by(connection: sa.Connection, names: Sequence[str]) -> list[Triggered]:
     """Give the functions with a trigger of one of these names, each once."""
-    function, trigger = schema.function, schema.trigger
-    query = (
-        sa.select(function, trigger.c.expression)
-        .join_from(function, trigger, trigger.c.function_id == function.c.id)
-        .where(trigger.c.event_name.in_(names), function.c.archived_at.is_(None))
-        .order_by(function.c.id, trigger.c.position)
-    )
     found: dict[str, tuple[FunctionRow, list[str | None]]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(_TRIGGERED, {"names": names}):
         columns = dict(row._mapping)
         expression = columns.pop("expression")
         _, expressions = found.setdefault(row.id, (FunctionRow(**columns), []))

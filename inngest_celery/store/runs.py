@@ -44,11 +44,17 @@ def start(connection: sa.Connection, run_id: str, now: int) -> None:
     )
 
 
+# Made once: to make a statement takes SQLAlchemy longer than to send it, and this one is sent for every hop.
+_MEMOS = (
+    sa.select(schema.step.c.id, schema.step.c.memo)
+    .where(schema.step.c.run_id == sa.bindparam("run"))
+    .order_by(schema.step.c.ended_at)
+)
+
+
 def memos(connection: sa.Connection, run_id: str) -> dict[str, str]:
     """Give what the function has seen so far: the hash of each step and its memo, in the order of completion."""
-    table = schema.step
-    query = sa.select(table.c.id, table.c.memo).where(table.c.run_id == run_id)
-    return {row.id: row.memo for row in connection.execute(query.order_by(table.c.ended_at))}
+    return {row.id: row.memo for row in connection.execute(_MEMOS, {"run": run_id})}
 
 
 def steps(connection: sa.Connection, run_id: str) -> list[Step]:
@@ -59,7 +65,8 @@ def steps(connection: sa.Connection, run_id: str) -> list[Step]:
 
 def attempts(connection: sa.Connection, run_id: str) -> list[Attempt]:
     table = schema.attempt
-    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.ended_at, table.c.step_id, table.c.attempt)
+    query = sa.select(table).where(table.c.run_id == run_id)
+    query = query.order_by(table.c.ended_at, table.c.step_id, table.c.attempt)
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from inngest_celery.crash import crash_point
@@ -298,6 +298,7 @@ def _close(session: NativeSession) -> SuspensionSwallowedError | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _spec_of(function: Function[Any]) -> FunctionSpec:
     return read_spec(json.dumps(function.wire_config(), sort_keys=True))
 

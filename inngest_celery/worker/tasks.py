@@ -128,7 +128,8 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
 
     def may_keep(function: FunctionRow) -> bool:
         here = function.queue == job.queue and function.id in functions_of(runtime.app)
-        return settings.slice > 0 and here and runtime.gate.may_keep(function.id)
+        # Even at slice 0: to find a run's first step is no step, so it needs no hop.
+        return here and runtime.gate.may_keep(function.id)
 
     router = Router(
         database=runtime.database,
