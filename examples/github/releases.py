@@ -46,8 +46,8 @@ async def release(ctx: inngest.Context) -> list[str]:
     uploads = [
         await ctx.step.run(f"upload {platform}", github.upload, f"{path}/{platform}.zip") for platform in _PLATFORMS
     ]
-    noon = datetime.datetime.fromtimestamp(ctx.event.ts / 1000, datetime.UTC) + datetime.timedelta(hours=12)
-    await ctx.step.sleep_until("embargo", noon)
+    published = datetime.datetime.fromtimestamp(ctx.event.ts / 1000, datetime.UTC)
+    await ctx.step.sleep_until("embargo", published + datetime.timedelta(minutes=15))
     await ctx.step.send_event(
         "announce", inngest.Event(name="release/announced", data={"path": path, "signature": signature})
     )

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+import sqlalchemy as sa
+from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from examples.github.demo.proof import Proof
-from examples.github.demo.timeline import timeline
+from inngest_celery.cli.timeline import timeline
+from inngest_celery.store import schema
 from inngest_celery.store.database import Database
+from inngest_celery.store.history import history_of
+from inngest_celery.store.rows import RunStatus
+
+_WIDTH = 36
 
 
 def show(console: Console, database: Database, proof: Proof, seconds: float) -> None:
@@ -16,15 +23,27 @@ def show(console: Console, database: Database, proof: Proof, seconds: float) -> 
     Args:
         seconds: how long it took, on this machine's clock.
     """
-    # A release has nearly everything: it signs, uploads with retries, waits for its embargo and sends an event.
-    drawn = timeline(database, "github-release")
+    drawn = _drawn(database)
     if drawn is not None:
         console.print(drawn)
     console.print(_table(proof, seconds))
     for problem in proof.problems:
         console.print(f"[bold red]wrong:[/] {problem}", highlight=False)
     if not proof.problems:
-        console.print("[green]Every run ended. Nothing was lost, nothing was recorded twice, nothing is left over.[/]")
+        console.print("[green]Every run ended; nothing lost, nothing recorded twice, nothing left over.[/]")
+
+
+def _drawn(database: Database) -> Group | None:
+    """Draw the first release. It has nearly everything: it signs, tries uploads again, sleeps and sends an event."""
+    run = schema.run
+    query = sa.select(run.c.id).where(run.c.function_id == "github-release", run.c.status == RunStatus.COMPLETED.value)
+    with database.autocommit() as connection:
+        run_id = connection.execute(query.order_by(run.c.id).limit(1)).scalar_one_or_none()
+    history = None if run_id is None else history_of(database, run_id)
+    if history is None:
+        return None
+    title = Text(f"\nOne run: {history.run.function_id} {run_id}", style="italic")
+    return Group(title, timeline(history, now=history.run.ended_at or 0, width=_WIDTH))
 
 
 def _table(proof: Proof, seconds: float) -> Table:
@@ -41,7 +60,7 @@ def _table(proof: Proof, seconds: float) -> Table:
         ("retries", proof.retries, "of uploads that went wrong"),
         ("duplicates recorded", proof.duplicates, ""),
         ("lost", proof.lost, ""),
-        ("bodies run again", proof.repeats, f"by SIGKILL, which hit {proof.crashes} processes at work"),
+        ("bodies run again", proof.repeats, f"at most {proof.crashes}, the processes killed at work"),
         ("runs per second", round(runs / seconds), f"{runs} in {seconds:.1f} s"),
     ]
     for name, number, remark in rows:

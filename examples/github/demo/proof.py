@@ -20,6 +20,8 @@ from inngest_celery.store.database import Database
 from inngest_celery.store.rows import RunStatus
 
 _INVOKED, _TIMER = "inngest/function.invoked", "inngest/scheduled.timer"
+_SENT = '{"data":{"ids":['
+"""How the memo of a step begins that has sent events."""
 
 
 @dataclass
@@ -130,6 +132,12 @@ def _steps(connection: sa.Connection, proof: Proof) -> None:
     proof.duplicates += sum(outcomes) - len(outcomes)
     retried = sa.select(sa.func.count()).select_from(attempt).where(attempt.c.retry_at.is_not(None))
     proof.retries = connection.execute(retried).scalar_one()
+    gave_ids = connection.execute(sa.select(step.c.memo).where(step.c.memo.startswith(_SENT))).scalars()
+    promised = {event_id for memo in gave_ids for event_id in json.loads(memo)["data"]["ids"]}
+    stored = set(connection.execute(sa.select(schema.event.c.id)).scalars())
+    if promised - stored:
+        proof.lost += len(promised - stored)
+        proof.problems.append(f"{len(promised - stored)} events that steps have sent are not there")
 
 
 def _bodies(connection: sa.Connection, proof: Proof) -> None:
@@ -138,7 +146,7 @@ def _bodies(connection: sa.Connection, proof: Proof) -> None:
     ran = Counter(line.partition(" ")[0] for line in (state() / "journal").read_text().splitlines())
     # A step that sends events has no body of the user's; it gives their ids.
     succeeded = sa.select(step.c.run_id).where(
-        step.c.op == inngest.Opcode.STEP_RUN.value, ~step.c.failed, ~step.c.memo.startswith('{"data":{"ids":[')
+        step.c.op == inngest.Opcode.STEP_RUN.value, ~step.c.failed, ~step.c.memo.startswith(_SENT)
     )
     failed = sa.select(attempt.c.run_id).where(attempt.c.step_id != "")
     recorded = Counter(connection.execute(sa.union_all(succeeded, failed)).scalars())
