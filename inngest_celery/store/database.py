@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 
 _NO_BEGIN = "inngest_no_begin"
+_USED_AT = "inngest_used_at"
+_IDLE_S = 1.0
 SUPPORTED = ("postgresql", "mysql", "mariadb", "sqlite")
 
 
@@ -92,6 +95,7 @@ class Database:
             if self.schema:
                 options["connect_args"] = {"options": f"-csearch_path={_search_path(self.schema)}"}
             engine = sa.create_engine(self.url, **options)
+            _ping_idle(engine)
         if self.dialect == "sqlite":
             self._autocommit = engine.execution_options(**{_NO_BEGIN: True})
         else:
@@ -120,6 +124,26 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
+
+
+def _ping_idle(engine: sa.Engine) -> None:
+    """Try a connection that nobody has used for a while before it is lent: the server may have closed it.
+
+    A busy one is not tried, which would be a round trip a transaction. If that one breaks, its job's lease runs out.
+    """
+
+    @sa.event.listens_for(engine, "checkin")
+    def note(_connection: object, record: Any) -> None:
+        record.info[_USED_AT] = time.monotonic()
+
+    @sa.event.listens_for(engine, "checkout")
+    def check(connection: Any, record: Any, _proxy: object) -> None:
+        if time.monotonic() - record.info.get(_USED_AT, time.monotonic()) < _IDLE_S:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise sa.exc.InvalidatePoolError from error
 
 
 def _close_before_fork(database: Database) -> None:

@@ -1,0 +1,51 @@
+"""Connections that break while nobody uses them, and connections across a fork."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import sqlalchemy as sa
+
+from inngest_celery.store import database as module
+from inngest_celery.store import schema
+from inngest_celery.store.database import Database
+
+_ME = {"postgresql": "select pg_backend_pid()", "mysql": "select connection_id()"}
+_CLOSE = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
+
+
+@pytest.mark.databases("postgres", "mariadb")
+def test_an_idle_connection_that_the_server_closed_is_replaced(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_S", 0.0)
+    database, other = Database(database_url), Database(database_url)
+    with database.autocommit() as connection:
+        number = connection.exec_driver_sql(_ME[database.dialect]).scalar_one()
+    with other.autocommit() as connection:
+        connection.exec_driver_sql(_CLOSE[database.dialect].format(number))
+    with database.transaction() as connection:
+        assert connection.exec_driver_sql(_ME[database.dialect]).scalar_one() != number
+    database.dispose()
+    other.dispose()
+
+
+@pytest.mark.databases("sqlite")
+def test_a_child_writes_to_a_database_that_its_parent_had_open(database_url: str) -> None:
+    database = Database(database_url)
+    _write(database, "parent")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if _write(database, "child") else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    with database.autocommit() as connection:
+        names = connection.execute(sa.select(schema.lease.c.name)).scalars()
+        assert set(names) == {"parent", "child"}
+    database.dispose()
+
+
+def _write(database: Database, name: str) -> bool:
+    with database.transaction() as connection:
+        connection.execute(sa.insert(schema.lease).values(name=name, owner=name, until=0))
+    return True
