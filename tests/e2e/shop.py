@@ -1,0 +1,201 @@
+"""A shop: the orders app's database, broker and workers, and what must be true of it in the end whatever happened."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from celery import Celery
+
+import inngest_celery as inngest
+from inngest_celery.store import schema
+from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker.runtime import Runtime, runtime_of
+from tests.waiting import wait_until
+from tests.worker_process import WorkerProcess
+
+APP = "tests.e2e.orders_app"
+BODIES = ("reserve", "charge", "notify", "book", "archive")
+STEPS = {*BODIES, "settle", "approval", "pack"}
+
+_OTHERS = {
+    "postgresql": "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+    "mysql": "select id from information_schema.processlist where db = database() and id <> connection_id()",
+}
+_BREAK = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
+
+
+class Shop:
+    """Sends orders like a web process that runs none of the functions, and looks into the database.
+
+    Args:
+        settings: of the workers, without their prefix; times are short unless they say otherwise.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        broker_url: str,
+        directory: Path,
+        start_worker: Callable[..., WorkerProcess],
+        **settings: object,
+    ) -> None:
+        self.broker_url = broker_url
+        self.journal = directory / "journal"
+        self.gate = directory / "gate"
+        self.crashes = directory / "crashes"
+        self.journal.touch()
+        self.crashes.mkdir()
+        self._start_worker = start_worker
+        chosen = {
+            "database_url": database_url,
+            "lease": 1,
+            "hint_timeout": 0.5,
+            "horizon": 0.5,
+            "sweep_interval": 0.1,
+            "retry_interval": 0.05,
+            **settings,
+        }
+        self.environment = {f"INNGEST_{name.upper()}": str(value) for name, value in chosen.items()}
+        self.environment |= {"BROKER": broker_url, "JOURNAL": str(self.journal), "GATE": str(self.gate)}
+        self.environment["INNGEST_TEST_CRASH"] = str(self.crashes)
+        self.celery = Celery("web", broker=broker_url, set_as_current=False)
+        self.celery.conf.update({f"inngest_{name}": value for name, value in chosen.items()})
+        self.client = inngest.Inngest(app_id="web", celery=self.celery)
+        self._approved: set[str] = set()
+        self._placed = 0
+
+    @property
+    def runtime(self) -> Runtime:
+        return runtime_of(self.celery)
+
+    def worker(self, **options: object) -> WorkerProcess:
+        """Start a worker; see ``tests.worker_process``."""
+        return self._start_worker(APP, **{"env": self.environment, **options})
+
+    def place(self, orders: int, name: str = "order/placed") -> None:
+        """Send events for so many new orders."""
+        numbers = range(self._placed, self._placed + orders)
+        self._placed += orders
+        self.client.send_sync([inngest.Event(name=name, data={"order": number}) for number in numbers])
+
+    def order_crash(self, place: str) -> None:
+        """Have the next process that comes to this place killed."""
+        (self.crashes / place).touch()
+
+    def wait_for_crash(self, place: str) -> None:
+        """Wait until the process was killed there."""
+        path = self.crashes / place
+        wait_until(lambda: not path.exists(), 15.0, lambda: f"a crash at {place}\n{self.describe()}")
+
+    def break_connections(self) -> None:
+        """Have the database close everybody's connections to it, as when it restarts."""
+        database = self.runtime.database
+        database.dispose()
+        with database.autocommit() as connection:
+            for number in connection.exec_driver_sql(_OTHERS[database.dialect]).scalars().all():
+                try:
+                    connection.exec_driver_sql(_BREAK[database.dialect].format(number))
+                except sa.exc.OperationalError as error:
+                    # It is gone by itself; MariaDB minds.
+                    if "Unknown thread" not in str(error):
+                        raise
+
+    # What the database says
+
+    def ask(self, query: sa.Select[Any]) -> list[Any]:
+        with self.runtime.database.autocommit() as connection:
+            return list(connection.execute(query))
+
+    def count(self, table: sa.Table) -> int:
+        return int(self.ask(sa.select(sa.func.count()).select_from(table))[0][0])
+
+    def wait_for_runs(self, timeout: float = 40.0) -> None:
+        """Wait until every order is done, and approve those that ask for it."""
+        wait_until(self._all_done, timeout, self.describe, every=0.05)
+
+    def wait_for_bodies(self, number: int) -> None:
+        """Wait until so many different step bodies have begun."""
+
+        def begun() -> bool:
+            self._approve()
+            return len(self.executions()) >= number
+
+        wait_until(begun, 20.0, self.describe)
+
+    def _all_done(self) -> bool:
+        self._approve()
+        ended = schema.run.c.status >= RunStatus.COMPLETED.value
+        orders = sa.select(sa.func.count()).where(schema.run.c.function_id.like("orders-order%"), ended)
+        return bool(self.ask(orders)[0][0] == self._placed) and self.count(schema.job) == 0
+
+    def _approve(self) -> None:
+        run, wait, event = schema.run, schema.wait, schema.event
+        query = (
+            sa.select(run.c.id, event.c.data)
+            .join_from(wait, run, wait.c.run_id == run.c.id)
+            .join(event, event.c.id == run.c.event_id)
+            .where(wait.c.event_name == "order/approved")
+        )
+        for run_id, data in self.ask(query):
+            if run_id not in self._approved:
+                self._approved.add(str(run_id))
+                approval = {"order": json.loads(str(data))["order"], "by": "Ada"}
+                self.client.send_sync(inngest.Event(name="order/approved", data=approval))
+
+    def describe(self) -> str:
+        """What there is, for the report of a failure."""
+        lines = [f"{self._placed} orders to be done"]
+        for table in (schema.run, schema.job, schema.wait):
+            lines += [f"{table.name}: {dict(row._mapping)}" for row in self.ask(sa.select(table))[:10]]
+        return "\n".join(lines)
+
+    # What must be true
+
+    def check(self, *, repeats: int) -> None:
+        """Assert that nothing was lost and nothing recorded twice.
+
+        Args:
+            repeats: how many executions of a body may have been cut off and repeated.
+        """
+        runs = self.ask(sa.select(schema.run))
+        assert {row.status for row in runs} == {RunStatus.COMPLETED.value}, self.describe()
+        assert Counter(row.function_id for row in runs)["orders-pack"] == self._placed, (
+            "an invocation was lost or doubled"
+        )
+        recorded: dict[str, dict[str, object]] = {}
+        for row in self.ask(sa.select(schema.step)):
+            assert row.name not in recorded.setdefault(row.run_id, {}), f"two outcomes of {row.name} of {row.run_id}"
+            recorded[row.run_id][row.name] = json.loads(row.memo)
+        executions = self.executions()
+        for run in runs:
+            self._check_run(run, recorded[run.id], executions)
+        doubled = {what: len(tokens) for what, tokens in executions.items() if len(tokens) > 1}
+        assert sum(count - 1 for count in doubled.values()) <= repeats, f"bodies ran too often: {doubled}"
+        assert self.count(schema.job) == self.count(schema.wait) == 0
+        assert {row.name for row in self.ask(sa.select(schema.lease))} <= {"sweep"}
+
+    def executions(self) -> dict[tuple[str, str], list[str]]:
+        """What the bodies gave, by run and step."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for line in self.journal.read_text().splitlines():
+            run_id, step, token = line.split()
+            found.setdefault((run_id, step), []).append(token)
+        return found
+
+    def _check_run(self, run: Any, memos: dict[str, object], executions: dict[tuple[str, str], list[str]]) -> None:
+        output = json.loads(run.output)
+        if run.function_id == "orders-pack":
+            assert memos == {"wrap": {"data": output}}
+            return
+        assert memos.keys() == STEPS
+        for step in BODIES:
+            # The function goes on with what is recorded, and that is what one execution of the body gave.
+            assert memos[step] == {"data": output[step]}
+            assert output[step] in executions[run.id, step]
+        assert memos["pack"] == {"data": output["pack"]}
+        assert output["approval"] == "Ada"

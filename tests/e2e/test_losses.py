@@ -1,0 +1,98 @@
+"""The broker forgets, messages come twice, workers freeze and connections break: nothing is lost or recorded twice."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import redis
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.worker.hints import HEADER
+from tests.e2e.conftest import OpenShop
+from tests.e2e.shop import Shop
+from tests.waiting import wait_until
+
+HOT, HOP = 0.25, 0.0
+both_modes = pytest.mark.parametrize("slice_seconds", [HOT, HOP], ids=["hot", "hop"])
+
+
+@pytest.mark.pairs
+@pytest.mark.brokers("valkey", "redis")
+@both_modes
+def test_the_broker_forgets_everything(slice_seconds: float, open_shop: OpenShop) -> None:
+    shop = open_shop(slice=slice_seconds)
+    shop.worker(pool="threads", concurrency=4)
+    shop.place(6)
+    for seen in (3, 20):
+        shop.wait_for_bodies(seen)
+        with redis.Redis.from_url(shop.broker_url) as broker:
+            # Of the test's own database; with its queues go the consumer's unacknowledged messages.
+            broker.flushdb()
+    shop.wait_for_runs()
+    shop.check(repeats=0)
+
+
+@pytest.mark.pairs
+@both_modes
+def test_every_hint_comes_twice(slice_seconds: float, open_shop: OpenShop) -> None:
+    shop = open_shop(slice=slice_seconds)
+    ended = threading.Event()
+    echo = threading.Thread(target=_repeat_hints, args=(shop, ended))
+    echo.start()
+    try:
+        shop.worker(pool="threads", concurrency=4)
+        shop.place(6)
+        shop.wait_for_runs()
+    finally:
+        ended.set()
+        echo.join()
+    shop.check(repeats=0)
+
+
+def _repeat_hints(shop: Shop, ended: threading.Event) -> None:
+    """Send another hint for every job there is, as often as it is seen."""
+    job = schema.job
+    query = sa.select(job.c.subject_id, job.c.key, job.c.task_name, job.c.queue)
+    while not ended.wait(0.02):
+        for row in shop.ask(query):
+            shop.celery.send_task(
+                row.task_name,
+                kwargs={"run": row.subject_id, "step": row.key},
+                queue=row.queue,
+                headers={HEADER: True},
+                ignore_result=True,
+            )
+
+
+@pytest.mark.pairs
+@both_modes
+def test_a_worker_freezes_past_its_lease(slice_seconds: float, open_shop: OpenShop) -> None:
+    shop = open_shop(slice=slice_seconds)
+    frozen = shop.worker(pool="solo")
+    shop.gate.touch()
+    shop.place(1)
+    shop.wait_for_bodies(1)
+    frozen.sigstop()
+    shop.gate.unlink()
+    shop.worker(pool="solo")
+    shop.wait_for_runs()
+    frozen.sigcont()
+    wait_until(lambda: "was not recorded" in frozen.log, message="the late result to be refused")
+    shop.check(repeats=1)
+
+
+@pytest.mark.pairs
+@pytest.mark.databases("postgres", "mariadb")
+@both_modes
+def test_the_database_drops_every_connection(slice_seconds: float, open_shop: OpenShop) -> None:
+    shop = open_shop(slice=slice_seconds)
+    shop.worker(pool="threads", concurrency=4)
+    shop.place(6)
+    for seen in (3, 10, 20, 30):
+        shop.wait_for_bodies(seen)
+        shop.break_connections()
+    shop.wait_for_runs()
+    # Each cut may take the result of every body that runs at that moment.
+    shop.check(repeats=4 * 4)
