@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from inngest_celery.engine.report import Failure, Outcome, Report
+from inngest_celery.engine.durations import parse_duration
+from inngest_celery.engine.report import Failure, Outcome, Plan, Report
 
 STEPS = 1000
 STEP_BYTES = 4 * 1024 * 1024
 STATE_BYTES = 32 * 1024 * 1024
+LONGEST_MS = 366 * 86_400_000
 
 
 def size_of(text: str) -> int:
@@ -24,8 +26,8 @@ def too_large(outcome: Outcome) -> bool:
     return outcome.memo is not None and size_of(outcome.memo) > STEP_BYTES
 
 
-def exceeded(report: Report) -> Failure | None:
-    """Tell which limit a report goes beyond, if any."""
+def exceeded(report: Report, now: int) -> Failure | None:
+    """Tell which limit a report goes beyond, if any; ``now`` in milliseconds."""
     for outcome in report.outcomes:
         if too_large(outcome):
             return _output_failure(f'step "{outcome.name}"', outcome.memo or "")
@@ -38,6 +40,13 @@ def exceeded(report: Report) -> Failure | None:
             f"the outputs of this run's steps have {report.size} bytes; a run may have {STATE_BYTES}. "
             "Store large data elsewhere and return references to it.",
         )
+    too_long = next((plan for plan in report.plans if _length(plan, now) > LONGEST_MS), None)
+    if too_long is not None:
+        return _failure(
+            "InngestErrTimeoutTooLong",
+            "timeout_too_long",
+            f'step "{too_long.name}" would last longer than 366 days; sleep or wait several times instead.',
+        )
     if report.known + len(report.plans) > STEPS:
         return _failure(
             "InngestErrFunctionOverflowed",
@@ -45,6 +54,15 @@ def exceeded(report: Report) -> Failure | None:
             f"the run has more than {STEPS} steps. Do more in one step, or split the work with step.invoke.",
         )
     return None
+
+
+def _length(plan: Plan, now: int) -> int:
+    """Give how long a step may take that waits for time to pass, in milliseconds."""
+    until = plan.opts.get("until")
+    if isinstance(until, int):
+        return until - now
+    length = plan.opts.get("duration") or plan.opts.get("timeout")
+    return parse_duration(str(length)) if length else 0
 
 
 def _output_failure(subject: str, output: str) -> Failure:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.session import Session
 
-MAX_ID = 512
+MAX_ID = MAX_NAME = 512
 Length = int | datetime.timedelta
 
 
@@ -121,6 +121,8 @@ class StepBuilder:
         _check_id(step_id)
         if not event.strip():
             raise StepInvalidError(f'step "{step_id}" waits for an event without a name; give event="shop/paid"')
+        if len(event) > MAX_NAME or "\0" in event or not _is_text(event):
+            raise StepInvalidError(f'step "{step_id}" waits for an event that cannot be sent: {event[:40]!r}')
         opts: dict[str, object] = {"event": event, "timeout": _timeout(step_id, timeout)}
         if if_exp is not None:
             _check_expression(step_id, if_exp)
