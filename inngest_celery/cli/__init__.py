@@ -10,6 +10,8 @@ import click
 from inngest_celery.cli.group import Commands, Target
 
 COMMANDS = {
+    "dev": "inngest_celery.cli.dev:dev",
+    "doctor": "inngest_celery.cli.doctor:doctor",
     "functions": "inngest_celery.cli.functions:functions",
     "migrate": "inngest_celery.cli.migrate:migrate",
     "runs": "inngest_celery.cli.runs:runs",

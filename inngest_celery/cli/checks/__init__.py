@@ -1,0 +1,1 @@
+"""What ``doctor`` looks at. A check takes a ``Deployment`` and gives findings."""
