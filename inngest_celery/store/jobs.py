@@ -17,6 +17,8 @@ from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, Run, values
 from inngest_celery.store.waits import job_from
 
+# All in one statement sees the tables as they were before it. Where the claim had to wait for somebody who changed the
+# job meanwhile (an event that resumes it, say), memos may have come with the change: then they are left to be read.
 # PostgreSQL may answer a claim before it is on disk: a claim that a power failure undoes is just one that never was.
 _CLAIM = """
 WITH relaxed AS (SELECT set_config('synchronous_commit', 'off', true) AS setting),
@@ -34,8 +36,15 @@ SELECT claimed.*, run.status AS run_status, run.event_id, run.created_at AS run_
   EXISTS (
     SELECT 1 FROM inngest_job other
     WHERE other.subject_id = claimed.subject_id AND other.key <> claimed.key AND other.kind <> 'deadline'
-  ) AS has_others
+  ) AS has_others,
+  CASE WHEN before.fence = claimed.fence - 1 AND before.kind = claimed.kind AND before.due_at = claimed.due_at
+    AND before.attempt = claimed.attempt
+  THEN (
+    SELECT coalesce(json_object_agg(step.id, step.memo ORDER BY step.ended_at), '{}')
+    FROM inngest_step step WHERE step.run_id = claimed.subject_id
+  ) END AS memos
 FROM claimed
+JOIN inngest_job before ON before.subject_id = claimed.subject_id AND before.key = claimed.key
 LEFT JOIN inngest_run run ON run.id = claimed.subject_id
 LEFT JOIN inngest_event event ON event.id = coalesce(run.event_id, claimed.subject_id)
 """
@@ -46,12 +55,14 @@ class Claimed:
     """A job that this worker now holds, with its run (none for a route or cron job) and event.
 
     ``alone`` says that the run has no other job: nobody else is working on it, or will before this job has ended.
+    ``memos`` are what is recorded of the run, by step key; ``None`` if that is yet to be read.
     """
 
     job: Job
     run: Run | None
     event: Event | None
     alone: bool = True
+    memos: dict[str, str] | None = None
 
 
 def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int, until: int) -> Claimed | None:
@@ -113,7 +124,7 @@ def _claimed(row: sa.Row[tuple[object, ...]]) -> Claimed:
     event = None
     if row.e_id is not None:
         event = Event(row.e_id, row.e_name, row.e_external_id, row.e_data, row.e_ts, row.e_received_at)
-    return Claimed(job, run, event, alone=not row.has_others)
+    return Claimed(job, run, event, alone=not row.has_others, memos=row.memos)
 
 
 def insert_missing(connection: sa.Connection, jobs: Sequence[Job]) -> list[Job]:

@@ -87,6 +87,7 @@ class _Turns:
         self._keep_until = self._clock.now() + runtime.settings.slice_ms
         self._hot = runtime.settings.slice_ms > 0
         self._asked_at = self._clock.now()
+        self._claimed_memos = claimed.memos
         self._memos: dict[str, str] = {}
         self._own_job = claimed.job
         # While no other job of the run exists, nobody else can have planned the step that the function comes to.
@@ -137,12 +138,15 @@ class _Turns:
         """Read what is recorded; a timer that went off is the outcome of its step."""
         job = self._job
         database = self._runtime.database
-        with database.autocommit() as connection:
-            if job.kind is JobKind.START:
-                # Nothing is recorded before the first job ends.
-                if self._run.started_at is None:
+        if job.kind is JobKind.START:
+            # Nothing is recorded before the first job ends.
+            if self._run.started_at is None:
+                with database.autocommit() as connection:
                     runs.start(connection, self._run.id, self._clock.now())
-            else:
+        elif self._claimed_memos is not None:
+            self._memos = self._claimed_memos
+        else:
+            with database.autocommit() as connection:
                 self._memos = runs.memos(connection, self._run.id)
         if job.kind not in (JobKind.SLEEP, JobKind.TIMEOUT):
             return []
