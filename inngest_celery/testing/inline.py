@@ -136,6 +136,8 @@ class Inline:
             self._directory.cleanup()
 
     def _next_due(self) -> int | None:
+        """Give when the next job can be done: when it is due, and no lease is on it any more."""
         table = schema.job
+        free_at = sa.case((table.c.leased_until > table.c.due_at, table.c.leased_until), else_=table.c.due_at)
         with self._runtime.database.autocommit() as connection:
-            return connection.execute(sa.select(sa.func.min(table.c.due_at))).scalar_one_or_none()
+            return connection.execute(sa.select(sa.func.min(free_at))).scalar_one_or_none()
