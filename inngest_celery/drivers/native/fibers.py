@@ -163,6 +163,8 @@ class AsyncFiber:
         if self._main.cancelled():
             self.result = Resolution(error=asyncio.CancelledError())
         elif (error := self._main.exception()) is not None:
+            if ends_worker(error):
+                raise error
             self.result = Resolution(error=error)
         else:
             self.result = Resolution(self._main.result())
