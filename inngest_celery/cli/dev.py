@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inngest_celery.cli.group import Failure, HasApp, Target
+from inngest_celery.cli.group import Failure, Target
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -52,7 +52,7 @@ def dev(
     from inngest_celery.cli.dev_worker import DevWorker, command_line
 
     name = name or context.find_root().params.get("app")
-    target: HasApp = Target(name if isinstance(name, str) else None)
+    target = Target(name if isinstance(name, str) else None)
     app = target.app
     app.loader.import_default_modules()
     with _services(app, directory, forced=embedded) as stack:

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from inngest_celery.store.database import Database, DatabaseError
 
@@ -64,10 +65,8 @@ def explained(database: Database) -> Iterator[None]:
         if error.connection_invalidated or _lost_connection(error):
             raise unreachable(database, error) from error
         raise
-    except SQLAlchemyError as error:
-        if isinstance(error, sa.exc.TimeoutError):
-            raise unreachable(database, error) from error
-        raise
+    except PoolTimeoutError as error:
+        raise unreachable(database, error) from error
     except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
         # The directory of a SQLite file.
         raise unreachable(database, error) from error

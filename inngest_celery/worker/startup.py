@@ -17,7 +17,11 @@ def prepare_database(runtime: Runtime) -> None:
             when: workers of the release before may still be at work.
         DatabaseError: the database cannot be reached.
     """
-    # Alembic is of no use to a process that only sends.
+    # Alembic says a dozen times a start that it has loaded itself.
+    alembic = logging.getLogger("alembic")
+    if alembic.level == logging.NOTSET:
+        alembic.setLevel(logging.WARNING)
+    # Imported here, because it is of no use to a process that only sends.
     from inngest_celery.store.migrate import MigrationState, require_migrated, state_of, upgrade
 
     if "database_url" not in runtime.settings.model_fields_set:
