@@ -16,6 +16,7 @@ from inngest_celery.engine.lifecycle import INVOKED, cancelled_output, end_of
 from inngest_celery.engine.spec import FunctionSpec, read_spec
 from inngest_celery.store import events, fast, functions, jobs, runs, schema, waits
 from inngest_celery.store.changes import Applied
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.inserts import insert_new
@@ -56,6 +57,7 @@ class Router:
     worker: str
     may_keep: Callable[[FunctionRow], bool]
 
+    @retried
     def route(self, job: Job, event: Event) -> Applied:
         """Route one event in one transaction.
 

@@ -14,6 +14,7 @@ from inngest_celery.engine.lifecycle import TIMER
 from inngest_celery.engine.spec import CronTrigger, read_spec
 from inngest_celery.store import events, jobs, runs, schema
 from inngest_celery.store.changes import Applied
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus
@@ -36,6 +37,7 @@ class Ticker:
     horizon_ms: int
     run_latest: bool
 
+    @retried
     def tick(self, job: Job, function: FunctionRow | None, now: int) -> Applied:
         """Start the run of a due tick and move the job on; in one transaction.
 

@@ -8,12 +8,14 @@ import sqlalchemy as sa
 
 from inngest_celery.store import events, fast, jobs, runs, waits
 from inngest_celery.store.changes import Applied, Changes
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.rows import Event, Job, JobKind, RunStatus, Wait
 
 Matches = Callable[[Wait, Event], bool]
 
 
+@retried
 def apply(database: Database, changes: Changes, matches: Matches) -> Applied:
     """Write a checkpoint.
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from inngest_celery.store import schema
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, Run, values
@@ -65,6 +66,7 @@ class Claimed:
     memos: dict[str, str] | None = None
 
 
+@retried
 def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int, until: int) -> Claimed | None:
     """Take the lease of a due job.
 
@@ -167,6 +169,7 @@ def update(connection: sa.Connection, job: Job, again: Job) -> bool:
     return updated.rowcount == 1
 
 
+@retried
 def renew(database: Database, jobs: Sequence[Job], until: int) -> list[Job]:
     """Prolong leases; give those that are lost: ended, cancelled or taken over by another worker."""
     lost = []
@@ -183,6 +186,7 @@ def renew(database: Database, jobs: Sequence[Job], until: int) -> list[Job]:
     return lost
 
 
+@retried
 def sweep(database: Database, *, now: int, horizon: int, hint_timeout: int, limit: int) -> tuple[list[Job], bool]:
     """Take up the jobs that a sweep should look at, and note that they are being hinted.
 
@@ -224,6 +228,7 @@ def sweep(database: Database, *, now: int, horizon: int, hint_timeout: int, limi
     return [job for job in jobs if job.due_at <= now + horizon], len(jobs) == limit
 
 
+@retried
 def reset_hint(database: Database, jobs: Sequence[Job], sweep_at: int) -> None:
     """Let the next sweep hint these again: the broker did not take them."""
     table = schema.job

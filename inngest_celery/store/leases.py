@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from inngest_celery.store import schema
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
 
 
+@retried
 def acquire(database: Database, name: str, owner: str, *, now: int, until: int) -> bool:
     """Take or prolong a lease; false when somebody else has it. Times are milliseconds."""
     table = schema.lease

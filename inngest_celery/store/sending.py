@@ -8,10 +8,12 @@ import sqlalchemy as sa
 
 from inngest_celery.store import events as event_rows
 from inngest_celery.store import fast, jobs
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.rows import Event, Job
 
 
+@retried
 def store(database: Database, events: Sequence[Event], routes: Sequence[Job]) -> None:
     """Store events and their route jobs in one transaction."""
     if database.dialect == "postgresql" and len(events) == 1:

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence, Set
 import sqlalchemy as sa
 
 from inngest_celery.store import schema
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, RunStatus, Step, Wait, values
 
 
+@retried
 def prepare_topics(database: Database, names: Iterable[str]) -> None:
     """Make the rows that waits on these names lock. Committed beforehand, so that a route always finds them."""
     with database.transaction() as connection:

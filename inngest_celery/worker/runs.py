@@ -11,6 +11,7 @@ from celery import Celery
 
 from inngest_celery.engine.routing import cancel_run
 from inngest_celery.store import runs, schema
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.rows import Run, RunStatus
 from inngest_celery.worker import hints
 from inngest_celery.worker.runtime import runtime_of
@@ -142,6 +143,7 @@ class Runs:
             time.sleep(pause)
             pause = min(pause * 1.5, longest)
 
+    @retried
     def cancel(self, run_id: str, reason: str = "cancelled by request") -> RunInfo:
         """Cancel a run. A step that is executing is not stopped, but what it gives is dropped.
 

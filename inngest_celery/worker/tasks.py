@@ -13,6 +13,7 @@ from inngest_celery.engine.routing import Router, cancel_run
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store import jobs as job_rows
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.events import ROUTE_TASK
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.jobs import Claimed
@@ -165,6 +166,7 @@ def _tick(runtime: Runtime, job: Job) -> None:
     hints.publish(runtime, ticker.tick(job, function, runtime.clock.now()).jobs)
 
 
+@retried
 def _cancel_overdue(runtime: Runtime, job: Job) -> None:
     """Cancel a run that has not begun, or not ended, in time."""
     reason = "not started in time" if job.key == "deadline:start" else "not finished in time"
