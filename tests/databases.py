@@ -1,4 +1,4 @@
-"""A new, empty database for each test: a copied file, a copied template, or a database made from nothing."""
+"""An empty database for each test: a copied file, or a database of the process that is emptied after each test."""
 
 from __future__ import annotations
 
@@ -67,11 +67,15 @@ class _Server:
     """What PostgreSQL and MariaDB have in common."""
 
     list_databases: str
+    list_connections: str
 
     def __init__(self, url: str) -> None:
         self._url = sa.make_url(url)
         self._numbers = count()
         self._engine = sa.create_engine(self._url, isolation_level="AUTOCOMMIT", pool_size=1)
+        # Emptying a database is ten times quicker than making one.
+        self._with_tables: dict[str, sa.Engine] = {}
+        self._spare: list[str] = []
         for name in self._ask(self.list_databases, pattern=PREFIX.replace("_", r"\_") + "%"):
             if is_stale(name):
                 self._drop(name)
@@ -90,59 +94,82 @@ class _Server:
         with self._engine.connect() as connection:
             return [str(value) for value in connection.execute(sa.text(query), values).scalars()]
 
+    def create(self, *, tables: bool) -> str:
+        if tables and self._spare:
+            return self._url_of(self._spare.pop())
+        name = self._new_name()
+        self._make(name)
+        if tables:
+            create_tables(self._url_of(name))
+            self._with_tables[name] = sa.create_engine(self._url_of(name), isolation_level="AUTOCOMMIT", pool_size=1)
+        return self._url_of(name)
+
+    def remove(self, url: str) -> None:
+        name = sa.make_url(url).database or ""
+        if name not in self._with_tables:
+            self._drop(name)
+            return
+        self._disconnect_others(name)
+        self._empty(name)
+        self._spare.append(name)
+
+    def close(self) -> None:
+        for name, engine in self._with_tables.items():
+            engine.dispose()
+            self._drop(name)
+        self._engine.dispose()
+
+    def _empty(self, name: str) -> None:
+        from inngest_celery.store.schema import metadata
+
+        with self._with_tables[name].connect() as connection:
+            for table in metadata.sorted_tables:
+                connection.execute(sa.delete(table))
+
+    def _disconnect_others(self, name: str) -> None:
+        """End the connections that a test has left; an open transaction would hold its locks."""
+        self._with_tables[name].dispose()
+        for connection in self._ask(self.list_connections, name=name):
+            self._kill(connection)
+
+    def _make(self, name: str) -> None:
+        raise NotImplementedError
+
     def _drop(self, name: str) -> None:
         raise NotImplementedError
 
-    def remove(self, url: str) -> None:
-        self._drop(sa.make_url(url).database or "")
+    def _kill(self, connection: str) -> None:
+        raise NotImplementedError
 
 
 class Postgres(_Server):
-    """Databases copied from a template, which is made once a process."""
+    """Databases on PostgreSQL."""
 
     list_databases = "select datname from pg_database where datname like :pattern"
-    _template: str | None = None
+    list_connections = "select pid from pg_stat_activity where datname = :name"
 
-    def create(self, *, tables: bool) -> str:
-        name = self._new_name()
-        source = self._template_with_tables() if tables else "template0"
-        self._do(f'create database "{name}" template "{source}"')
-        return self._url_of(name)
-
-    def close(self) -> None:
-        if self._template is not None:
-            self._drop(self._template)
-        self._engine.dispose()
-
-    def _template_with_tables(self) -> str:
-        if self._template is None:
-            self._template = self._new_name()
-            self._do(f'create database "{self._template}"')
-            create_tables(self._url_of(self._template))
-        return self._template
+    def _make(self, name: str) -> None:
+        self._do(f'create database "{name}" template template0')
 
     def _drop(self, name: str) -> None:
         self._do(f'drop database if exists "{name}" with (force)')
 
+    def _kill(self, connection: str) -> None:
+        self._do(f"select pg_terminate_backend({connection}, 5000)")
+
 
 class MariaDB(_Server):
-    """Databases made from nothing: there are no templates, and making the tables is quick."""
+    """Databases on MariaDB or MySQL."""
 
     list_databases = "select schema_name from information_schema.schemata where schema_name like :pattern"
+    list_connections = "select id from information_schema.processlist where db = :name"
 
-    def create(self, *, tables: bool) -> str:
-        name = self._new_name()
+    def _make(self, name: str) -> None:
         self._do(f"create database `{name}` character set utf8mb4")
-        if tables:
-            create_tables(self._url_of(name))
-        return self._url_of(name)
-
-    def close(self) -> None:
-        self._engine.dispose()
 
     def _drop(self, name: str) -> None:
         # An open transaction would hold the tables' metadata locks, and the drop would wait for it.
-        for connection in self._ask("select id from information_schema.processlist where db = :name", name=name):
+        for connection in self._ask(self.list_connections, name=name):
             self._kill(connection)
         self._do(f"drop database if exists `{name}`")
 
