@@ -235,6 +235,7 @@ class Router:
                 task_name="inngest.deadline",
                 queue=self.route_queue,
                 created_at=now,
+                opts=json.dumps({"limit": limit}),
                 due_at=now + limit,
                 sweep_at=now + limit,
             )
@@ -253,12 +254,13 @@ class Router:
         for wait in sorted(found, key=lambda wait: (wait.run_id, wait.key)):
             if not waiting.matches(wait, event):
                 continue
+            run = runs.get(connection, wait.run_id)
+            # What started a run neither resumes nor cancels it.
+            if run is None or run.event_id == event.id:
+                continue
             if wait.kind == waiting.CANCEL:
                 reason = f"cancelled by event {event.name} ({event.external_id})"
                 followers += self._cancel(connection, wait.run_id, reason, now)
-                continue
-            run = runs.get(connection, wait.run_id)
-            if run is None or run.event_id == event.id:
                 continue
             memo = waits.event_memo(event)
             resumed = waits.resume(connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.hint_ms)
@@ -278,7 +280,6 @@ def cancel_run(
     now: int,
     hint_ms: int,
     route_queue: str,
-    unless_started: bool = False,
 ) -> list[Job] | None:
     """Cancel a run that has not ended, or has not even begun.
 
@@ -286,7 +287,7 @@ def cancel_run(
         The jobs that are due now, or ``None`` when there is no such run or it has ended.
     """
     run = runs.lock(connection, run_id)
-    if run is None or RunStatus(run.status).ended or (unless_started and run.started_at is not None):
+    if run is None or RunStatus(run.status).ended:
         return None
     event = events.get(connection, run.event_id)
     if event is None:

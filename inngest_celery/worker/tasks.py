@@ -9,7 +9,8 @@ from celery import Celery, Task
 from celery.exceptions import Retry
 
 from inngest_celery.crash import crash_point
-from inngest_celery.engine.routing import Router, cancel_run
+from inngest_celery.engine import deadlines
+from inngest_celery.engine.routing import Router
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store import jobs as job_rows
@@ -169,20 +170,15 @@ def _tick(runtime: Runtime, job: Job) -> None:
 @retried
 def _cancel_overdue(runtime: Runtime, job: Job) -> None:
     """Cancel a run that has not begun, or not ended, in time."""
-    reason = "not started in time" if job.key == "deadline:start" else "not finished in time"
     with runtime.database.transaction() as connection:
-        due = cancel_run(
+        due = deadlines.expire(
             connection,
-            job.subject_id,
-            reason,
+            job,
             now=runtime.clock.now(),
             hint_ms=runtime.settings.hint_timeout_ms,
             route_queue=runtime.route_queue,
-            unless_started=job.key == "deadline:start",
         )
-        if due is None:
-            job_rows.end(connection, job)
-    hints.publish(runtime, due or [])
+    hints.publish(runtime, due)
 
 
 def _will_retry(runtime: Runtime, job: Job) -> bool:
