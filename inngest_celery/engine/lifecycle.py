@@ -15,7 +15,7 @@ CANCELLED = "inngest/function.cancelled"
 INVOKED = "inngest/function.invoked"
 TIMER = "inngest/scheduled.timer"
 
-# Runs that these started tell no further story of their own end, or failure handlers could call each other for ever.
+# Runs that these started do not tell that they have finished.
 _SILENT = (FAILED, FINISHED)
 
 
@@ -42,9 +42,11 @@ def end_of(
         route_queue: the queue of route jobs.
         reason: why it was cancelled.
     """
-    kinds = [
-        name for name, wanted in ((FAILED, RunStatus.FAILED), (CANCELLED, RunStatus.CANCELLED)) if wanted == status
-    ]
+    kinds = []
+    if status is RunStatus.FAILED and not _of_a_handler(event):
+        kinds.append(FAILED)
+    if status is RunStatus.CANCELLED:
+        kinds.append(CANCELLED)
     if event.name not in _SILENT:
         kinds.append(FINISHED)
     events = [_lifecycle_event(name, run, event, status, output, now) for name in kinds]
@@ -61,6 +63,14 @@ def end_of(
         parent_memo=f'{{"data":{output}}}' if succeeded else f'{{"error":{output}}}',
         deliver=_delivery(run, now, hint_ms, route_queue),
     )
+
+
+def _of_a_handler(event: Event) -> bool:
+    """Tell whether an event tells that a failure handler failed; if that handler's handler fails too, it ends there."""
+    if event.name != FAILED:
+        return False
+    cause = json.loads(event.data).get("event")
+    return isinstance(cause, dict) and cause.get("name") == FAILED
 
 
 def cancelled_output() -> str:
