@@ -115,6 +115,9 @@ class Bench:
     def jobs(self, run: RunInfo) -> list[Any]:
         return self.rows(schema.job, subject_id=run.id)
 
+    def rows_of_crons(self) -> list[Any]:
+        return self.rows(schema.job, kind=JobKind.CRON.value)
+
     def events(self, name: str) -> list[Any]:
         return self.rows(schema.event, name=name)
 
