@@ -32,6 +32,8 @@ DEADLINE_TASK = "inngest.deadline"
 DELIVER_TASK = "inngest.deliver"
 # A message whose ETA was rounded comes a little early; waiting is cheaper than sending another one.
 _EARLY_MS = 1000
+# What Celery enforces for a message: a function with one of these never runs in the message that routes its event.
+_OWN_MESSAGE = frozenset({"rate_limit", "soft_time_limit", "time_limit"})
 
 
 class FunctionTask(Task):  # type: ignore[misc]
@@ -129,9 +131,11 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
     assert claimed.event is not None
 
     def may_keep(function: FunctionRow) -> bool:
-        here = function.queue == job.queue and function.id in functions_of(runtime.app)
+        found = functions_of(runtime.app).get(function.id)
+        if found is None or function.queue != job.queue or not _OWN_MESSAGE.isdisjoint(found.celery_options):
+            return False
         # Even at slice 0: to find a run's first step is no step, so it needs no hop.
-        return here and runtime.gate.may_keep(function.id)
+        return runtime.gate.may_keep(function.id)
 
     router = Router(
         database=runtime.database,
