@@ -1,0 +1,47 @@
+"""Counts SQL statements, commits and broker messages of this process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import redis
+import sqlalchemy as sa
+from celery import signals
+
+counts: Counter[str] = Counter()
+
+
+@cache
+def install() -> None:
+    """Begin to count, once a process."""
+    sa.event.listen(sa.Engine, "before_cursor_execute", _count_statement)
+    sa.event.listen(sa.Engine, "commit", _count_commit)
+    signals.before_task_publish.connect(_count_message)
+
+
+def report(to: redis.Redis, key: str) -> None:
+    """Add what was counted since the last report to a hash."""
+    for name, number in counts.items():
+        to.hincrby(key, name, number)
+    counts.clear()
+
+
+def _count_statement(connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    if statement.startswith(("PRAGMA", "BEGIN")):
+        return
+    counts["statements"] += 1
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT" or options.get("inngest_no_begin"):
+        # Each is a transaction of its own.
+        counts["commits"] += not statement.lstrip().startswith("SELECT")
+
+
+def _count_commit(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        counts["commits"] += 1
+
+
+def _count_message(**_: Any) -> None:
+    counts["messages"] += 1
