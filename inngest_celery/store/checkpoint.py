@@ -53,25 +53,35 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         runs.record_attempts(connection, changes.attempts)
         if changes.end is not None:
             # The last step may have sent events.
-            _send(connection, changes)
-            return Applied(jobs=[*changes.routes, *runs.finish(connection, run, changes.end)])
+            routes = _send(connection, changes)
+            return Applied(jobs=[*routes, *runs.finish(connection, run, changes.end)])
         if run.status == RunStatus.SCHEDULED:
             runs.start(connection, run.id, changes.now)
         inserted = jobs.insert_missing(connection, changes.jobs)
         planned = {job.key for job in inserted}
         waits.insert(connection, [wait for wait in changes.waits if wait.key in planned])
         inserted = _resume_satisfied(connection, changes, inserted, run.event_id, matches)
-        _send(connection, changes)
+        routes = _send(connection, changes)
         news = _has_news(connection, changes, inserted)
         if news:
             # The worker goes on with what it has not seen, under the lease that it has.
             jobs.insert(connection, [changes.job])
-        return Applied(jobs=[*inserted, *changes.routes, *([changes.again] if changes.again else [])], news=news)
+        return Applied(jobs=[*inserted, *routes, *([changes.again] if changes.again else [])], news=news)
 
 
-def _send(connection: sa.Connection, changes: Changes) -> None:
-    events.insert(connection, changes.events)
-    jobs.insert(connection, changes.routes)
+def _send(connection: sa.Connection, changes: Changes) -> list[Job]:
+    """Store the events that are new, and give their route jobs.
+
+    A replay comes to the same invocation again, and its event has the same id; it must not be routed again, though its
+    route job is done and gone. The run is locked, so nobody else stores it meanwhile.
+    """
+    if not changes.events:
+        return []
+    known = events.known(connection, [event.id for event in changes.events])
+    routes = [job for job in changes.routes if job.subject_id not in known]
+    events.insert(connection, [event for event in changes.events if event.id not in known])
+    jobs.insert(connection, routes)
+    return routes
 
 
 def _has_news(connection: sa.Connection, changes: Changes, inserted: list[Job]) -> bool:

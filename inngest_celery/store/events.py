@@ -40,6 +40,12 @@ def get(connection: sa.Connection, event_id: str) -> Event | None:
     return Event(**row._mapping) if row else None
 
 
+def known(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+    """Give those of these ids that are stored."""
+    table = schema.event
+    return set(connection.execute(sa.select(table.c.id).where(table.c.id.in_(ids))).scalars())
+
+
 def received_since(connection: sa.Connection, names: Iterable[str], since: int) -> list[Event]:
     """Give the events of these names that were received at or after a time, oldest first."""
     table = schema.event
