@@ -221,12 +221,14 @@ class SyncFiber:
         self._run_ready()
 
     def close(self) -> bool:
-        ended_before, self._closing = self.done, True
-        for waiting in self._suspended.values():
-            self._ready.append((waiting, Resolution(error=Suspended())))
+        # What has not begun needs no end.
+        over = self.done or not _has_begun(self._main)
+        self._closing = True
+        begun = [fiber for fiber, _ in self._ready if _has_begun(fiber)]
+        self._ready = deque((fiber, Resolution(error=Suspended())) for fiber in (*begun, *self._suspended.values()))
         self._suspended.clear()
         self._run_ready()
-        return ended_before or (self.done and isinstance(self.result.error, Suspended))
+        return over or (self.done and isinstance(self.result.error, Suspended))
 
     def _run_ready(self) -> None:
         while self._ready and (self._closing or not self.done):
@@ -259,3 +261,7 @@ class SyncFiber:
             ended(resolution)
 
         return run
+
+
+def _has_begun(fiber: greenlet) -> bool:
+    return bool(fiber) or fiber.dead

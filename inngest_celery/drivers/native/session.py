@@ -241,6 +241,12 @@ class NativeSession:
             error = output.error.to_step_error() if output.error else None
             resolutions[key] = Resolution(output.data, error)
         self.context.attempt = 0
+        try:
+            if self._memos.size == 0 and not self._live:
+                self._hooks(self._go_live())
+        except Exception as error:  # noqa: BLE001  a hook's error is the function's error
+            self._ended = Report(failure=failure_of(error))
+            return
         self._fiber.settle(resolutions)
 
     def missing(self, memos: Mapping[str, str]) -> dict[str, str]:
@@ -322,7 +328,7 @@ class NativeSession:
         """Run hooks and body; give the memo."""
         call, context = reached.call, reached.context
         assert call.body is not None
-        if self.middleware.members or not self._live:
+        if not self._live:
             self._hooks(self._go_live())
         context.run(_inside_step.set, call.step_id)
         result = TransformOutputResult(None, EmptySentinel, TransformOutputStepInfo(call.step_id, call.op, call.opts))
@@ -337,6 +343,8 @@ class NativeSession:
         if self.middleware.members:
             if result.error is None:
                 self._hooks(self.middleware.after_execution())
+            # One execution ends here for the middleware. What the live function does next is another one.
+            self._live = False
             self._hooks(self.middleware.transform_output(result))
         if result.error is not None:
             raise result.error
