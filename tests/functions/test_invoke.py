@@ -222,3 +222,41 @@ def test_data_that_json_cannot_hold(bench: Bench) -> None:
     run = bench.run()
     assert run.output["code"] == "step_invalid"  # type: ignore[index]
     assert "a date at $.when" in run.output["message"]  # type: ignore[index]
+
+
+def test_a_replay_does_not_invoke_again(bench: Bench) -> None:
+    """The callee is done before the steps beside the invocation, whose replays come to the invocation again."""
+
+    @bench.function("callee", trigger=NEVER)
+    async def callee(ctx: inngest.Context) -> None:
+        bench.calls["callee"] += 1
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> None:
+        async def slow() -> None:
+            await ctx.step.sleep("nap", timedelta(days=1))
+            await ctx.step.run("beside", lambda: None)
+
+        await asyncio.gather(ctx.step.invoke("call", function=callee, timeout=timedelta(days=3)), slow(), slow())
+
+    bench.output()
+    assert bench.calls == {"callee": 1}
+
+
+def test_a_replay_while_the_callee_is_still_at_work_does_not_invoke_again(bench: Bench) -> None:
+    @bench.function("callee", trigger=NEVER)
+    async def callee(ctx: inngest.Context) -> None:
+        bench.calls["callee"] += 1
+        await ctx.step.sleep("long", timedelta(days=2))
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> None:
+        async def slow() -> None:
+            await ctx.step.sleep("nap", timedelta(days=1))
+            await ctx.step.run("beside", lambda: None)
+
+        await asyncio.gather(ctx.step.invoke("call", function=callee), slow())
+
+    run = bench.run()
+    bench.output(run)
+    assert len(bench.inline.runs.list(function_id="app-callee")) == 1
