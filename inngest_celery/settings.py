@@ -17,9 +17,15 @@ PREFIX = "inngest_"
 
 
 class SettingsError(ValueError):
-    """A setting cannot be used. ``code`` is ``setting_invalid``; the message names it and says what it takes."""
+    """A setting cannot be used. The message names it and says what it takes.
 
-    code = "setting_invalid"
+    Attributes:
+        code: ``setting_invalid``, or a narrower one.
+    """
+
+    def __init__(self, message: str, *, code: str = "setting_invalid") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Settings(BaseModel):

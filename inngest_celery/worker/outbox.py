@@ -39,9 +39,13 @@ class Outbox:
             The internal id of each event.
 
         Raises:
+            SettingsError: the broker's URL, or another setting, cannot be used.
             MigrationNeeded: the database lacks our tables.
             DatabaseError: it cannot be reached.
         """
+        if self._runtime.sends_hints:
+            # Known before anything is stored. That the broker answers is not: the event is kept all the same.
+            self._runtime.broker_transport  # noqa: B018
         now = self._runtime.clock.now()
         stored = [
             _row(event, now, event_ids[position] if event_ids else ids.new(now))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from celery import Celery
 
 from inngest_celery.engine.routing import cancel_run
-from inngest_celery.store import runs, schema
+from inngest_celery.store import jobs, runs, schema
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.rows import Run, RunStatus
 from inngest_celery.worker import hints
@@ -27,6 +28,17 @@ class RunNotFoundError(LookupError):
     def __init__(self, run_id: str) -> None:
         super().__init__(
             f"There is no run {run_id!r}. If that is an event's id: client.runs.of_event(event_id) gives its runs."
+        )
+
+
+class ManyRunsError(LookupError):
+    """An event has started several runs, and one was asked for. ``code`` is ``many_runs``."""
+
+    code = "many_runs"
+
+    def __init__(self, event_id: str, run_ids: Sequence[str]) -> None:
+        super().__init__(
+            f"The event {event_id} has started {len(run_ids)} runs; name one of them: {', '.join(run_ids)}."
         )
 
 
@@ -78,14 +90,23 @@ class Runs:
     def get(self, run_id: str) -> RunInfo:
         """Give a run.
 
+        Args:
+            run_id: its id, or that of an event that has started one run.
+
         Raises:
-            RunNotFoundError: there is none with this id.
+            RunNotFoundError: there is none with this id (yet: an event is routed a moment after it was sent).
+            ManyRunsError: the event has started several.
         """
         with self._runtime.database.autocommit() as connection:
             run = runs.get(connection, run_id)
-        if run is None:
+        if run is not None:
+            return _info(run)
+        started = self.of_event(run_id)
+        if not started:
             raise RunNotFoundError(run_id)
-        return _info(run)
+        if len(started) > 1:
+            raise ManyRunsError(run_id, [each.id for each in started])
+        return started[0]
 
     def of_event(self, event_id: str) -> list[RunInfo]:
         """Give the runs that an event has started so far, by an id that ``send`` returned."""
@@ -125,23 +146,35 @@ class Runs:
         """Wait until a run has ended.
 
         Args:
-            run_id: the run.
+            run_id: the run, or an event that starts one run.
             timeout: seconds; for ever, if left out.
 
         Raises:
             RunNotFoundError: there is none with this id.
+            ManyRunsError: the event has started several.
             TimeoutError: it has not ended in time. It goes on.
         """
         give_up_at = None if timeout is None else time.monotonic() + timeout
         pause, longest = _POLL_S
         while True:
-            info = self.get(run_id)
-            if info.ended:
+            info = self._get_or_pending(run_id)
+            if info is not None and info.ended:
                 return info
             if give_up_at is not None and time.monotonic() + pause > give_up_at:
-                raise TimeoutError(f"run {run_id} is still {info.status.name.lower()} after {timeout} s; it goes on")
+                state = "not started yet" if info is None else info.status.name.lower()
+                raise TimeoutError(f"run {run_id} is still {state} after {timeout} s; it goes on")
             time.sleep(pause)
             pause = min(pause * 1.5, longest)
+
+    def _get_or_pending(self, run_id: str) -> RunInfo | None:
+        """Give a run, or ``None`` while it is an event's that is still to be routed."""
+        try:
+            return self.get(run_id)
+        except RunNotFoundError:
+            with self._runtime.database.autocommit() as connection:
+                if not jobs.exists(connection, run_id):
+                    raise
+            return None
 
     @retried
     def cancel(self, run_id: str, reason: str = "cancelled by request") -> RunInfo:

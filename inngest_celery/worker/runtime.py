@@ -12,7 +12,7 @@ from celery import Celery
 
 from inngest_celery.clock import Clock, clock_from
 from inngest_celery.flow.gate import Gate, OpenGate
-from inngest_celery.settings import Settings, settings_of
+from inngest_celery.settings import Settings, SettingsError, settings_of
 from inngest_celery.store.database import Database
 
 _ATTRIBUTE = "inngest_runtime"
@@ -40,6 +40,24 @@ class Runtime:
     def database(self) -> Database:
         settings = self.settings
         return Database(settings.database_url, pool_size=settings.pool_size, schema=settings.table_schema)
+
+    @cached_property
+    def broker_transport(self) -> str:
+        """The kind of broker that the app is configured with.
+
+        Raises:
+            SettingsError: its URL names none that there is (code ``broker_url_invalid``).
+        """
+        try:
+            connection = self.app.connection_for_write()
+            connection.get_transport_cls()
+        except (KeyError, ImportError) as error:
+            raise SettingsError(
+                f"The broker's URL cannot be used: {error.args[0]}. Write redis://host:6379/0 or "
+                "amqp://user:password@host//, and install what its transport needs.",
+                code="broker_url_invalid",
+            ) from error
+        return str(connection.transport_cls)
 
     @cached_property
     def route_queue(self) -> str:

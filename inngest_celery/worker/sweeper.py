@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import Counter
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -14,6 +15,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import leases
 from inngest_celery.store.database import DatabaseError
+from inngest_celery.store.rows import Job
 from inngest_celery.worker import hints
 from inngest_celery.worker.registry import functions_of, synchronise
 from inngest_celery.worker.runtime import Runtime, runtime_of
@@ -22,6 +24,8 @@ from inngest_celery.worker.startup import prepare_database
 logger = logging.getLogger(__name__)
 
 _LEASE = "sweep"
+# So many hints are not lost by accident.
+_IN_VAIN = 3
 
 
 def install(app: Celery) -> None:
@@ -75,11 +79,15 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
                 with self._sweeping:
                     self._sweep_was_full = sweep_once(runtime)
                 failing = False
-            except (SQLAlchemyError, OSError) as error:
+            except Exception as error:
                 self._sweep_was_full = False
                 if not failing:
+                    expected = isinstance(error, SQLAlchemyError | OSError)
                     logger.warning(
-                        "The sweep fails, and will go on trying: %s", error, extra={"action": "sweep_failed"}
+                        "The sweep fails, and will go on trying: %s",
+                        error,
+                        exc_info=not expected,
+                        extra={"action": "sweep_failed"},
                     )
                 failing = True
 
@@ -109,4 +117,21 @@ def sweep_once(runtime: Runtime) -> bool:
         # Whoever held it has let its lease run out.
         job.leased_by = None
     hints.publish(runtime, jobs)
+    _report_orphans(runtime, jobs)
     return full
+
+
+def _report_orphans(runtime: Runtime, jobs: list[Job]) -> None:
+    """Say which functions runs wait for in vain. They go on when a worker has them again; nothing is given up."""
+    known = functions_of(runtime.app)
+    orphans = Counter(job.function_id for job in jobs if job.hints >= _IN_VAIN and job.function_id not in known)
+    for function_id in sorted(orphans.keys() - {""}):
+        logger.error(
+            "%d job(s) of the function %s were announced %d times and no worker has taken them. If it was removed, "
+            "deploy it again or cancel its runs (`inngest runs list --function %s`); else start a worker that has it.",
+            orphans[function_id],
+            function_id,
+            _IN_VAIN,
+            function_id,
+            extra={"action": "function_not_registered", "function_id": function_id},
+        )

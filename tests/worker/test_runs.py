@@ -1,0 +1,81 @@
+"""Looking runs up, waiting for them, and a broker that cannot be."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from celery import Celery
+
+import inngest_celery as inngest
+from inngest_celery.settings import SettingsError
+from inngest_celery.testing import Inline
+from inngest_celery.worker.runs import ManyRunsError, RunNotFoundError
+from inngest_celery.worker.runtime import runtime_of
+
+pytestmark = pytest.mark.databases("sqlite")
+
+
+@pytest.fixture
+def client(database_url: str) -> Iterator[inngest.Inngest]:
+    app = Celery("runs", broker="memory://", set_as_current=False)
+    app.conf.inngest_database_url = database_url
+    made = inngest.Inngest(app_id="runs", celery=app)
+
+    @made.create_function(fn_id="one", trigger=inngest.TriggerEvent(event="runs/one"))
+    def one(ctx: inngest.ContextSync) -> str:
+        return "done"
+
+    for fn_id in ("a", "b"):
+        made.create_function(fn_id=fn_id, trigger=inngest.TriggerEvent(event="runs/two"))(lambda ctx: None)
+    yield made
+    runtime_of(app).database.dispose()
+
+
+def test_an_events_id_stands_for_its_one_run(client: inngest.Inngest, database_url: str) -> None:
+    inline = Inline(client.celery, database_url=database_url)
+    [event_id] = client.send_sync(inngest.Event(name="runs/one"))
+    inline.drain()
+    run = client.runs.get(event_id)
+    assert run.output == "done"
+    assert client.runs.get(run.id) == client.runs.wait(event_id) == run
+
+
+def test_an_event_with_several_runs_names_them(client: inngest.Inngest, database_url: str) -> None:
+    inline = Inline(client.celery, database_url=database_url)
+    [event_id] = client.send_sync(inngest.Event(name="runs/two"))
+    inline.drain()
+    with pytest.raises(ManyRunsError, match="has started 2 runs") as caught:
+        client.runs.get(event_id)
+    assert all(run.id in str(caught.value) for run in client.runs.of_event(event_id))
+
+
+def test_waiting_begins_before_the_run_does(client: inngest.Inngest, database_url: str) -> None:
+    inline = Inline(client.celery, database_url=database_url)
+    [event_id] = client.send_sync(inngest.Event(name="runs/one"))
+    with pytest.raises(TimeoutError, match="not started yet"):
+        client.runs.wait(event_id, timeout=0)
+    outputs: list[object] = []
+    waiting = threading.Thread(target=lambda: outputs.append(client.runs.wait(event_id, timeout=10).output))
+    waiting.start()
+    inline.drain()
+    waiting.join()
+    assert outputs == ["done"]
+
+
+def test_an_unknown_run(client: inngest.Inngest) -> None:
+    for look in (client.runs.get, client.runs.wait, client.runs.cancel):
+        with pytest.raises(RunNotFoundError, match="There is no run 'nothing'") as caught:
+            look("nothing")
+        assert caught.value.code == "run_not_found"
+
+
+def test_a_broker_of_no_kind_is_refused_before_anything_is_stored(database_url: str) -> None:
+    app = Celery("wrong", broker="reddis://localhost", set_as_current=False)
+    app.conf.inngest_database_url = database_url
+    client = inngest.Inngest(app_id="wrong", celery=app)
+    with pytest.raises(SettingsError, match="No such transport: reddis") as caught:
+        client.send_sync(inngest.Event(name="wrong/event"))
+    assert caught.value.code == "broker_url_invalid"
+    assert Inline(app, database_url=database_url).drain() == 0
