@@ -14,7 +14,7 @@ from inngest_celery.sdk import durations, effects, jsonable
 from inngest_celery.sdk.effects import Blocking, Effect
 from inngest_celery.sdk.errors import ErrorCode, StepInvalidError
 from inngest_celery.sdk.event import Event, SendEventsResult
-from inngest_celery.sdk.sending import as_list, new_seed, sending
+from inngest_celery.sdk.sending import MAX_NAME, as_list, is_storable, new_seed, sending
 from inngest_celery.sdk.session import StepCall
 from inngest_celery.sdk.types import EmptySentinel
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.session import Session
 
-MAX_ID = MAX_NAME = 512
+MAX_ID = 512
 Length = int | datetime.timedelta
 
 
@@ -121,7 +121,7 @@ class StepBuilder:
         _check_id(step_id)
         if not event.strip():
             raise StepInvalidError(f'step "{step_id}" waits for an event without a name; give event="shop/paid"')
-        if len(event) > MAX_NAME or "\0" in event or not _is_text(event):
+        if len(event) > MAX_NAME or not is_storable(event):
             raise StepInvalidError(f'step "{step_id}" waits for an event that cannot be sent: {event[:40]!r}')
         opts: dict[str, object] = {"event": event, "timeout": _timeout(step_id, timeout)}
         if if_exp is not None:
@@ -205,17 +205,8 @@ def _check_id(step_id: str) -> None:
         raise StepInvalidError(f'a step needs an id that says what it does, such as "send-mail", not {step_id!r}')
     if len(step_id) > MAX_ID:
         raise StepInvalidError(f"the step id {step_id[:40]!r}... has {len(step_id)} characters; at most {MAX_ID} go")
-    if "\0" in step_id or not _is_text(step_id):
+    if not is_storable(step_id):
         raise StepInvalidError(f"the step id {step_id!r} holds a character that cannot be stored")
-
-
-def _is_text(value: str) -> bool:
-    """Tell whether a string is without halves of surrogate pairs."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _timeout(step_id: str, timeout: Length) -> str:

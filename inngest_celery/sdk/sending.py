@@ -72,6 +72,7 @@ def check_events(events: Sequence[Event]) -> None:
         )
     for index, event in enumerate(events):
         _check_name(event.name, index)
+        _check_id(event.id, index)
         _check_data(event, index)
         if event.ts and not _EARLIEST <= event.ts <= _LATEST:
             raise EventInvalidError(
@@ -86,9 +87,29 @@ def _check_name(name: str, index: int) -> None:
         problem = f"the name has {len(name)} characters; at most {MAX_NAME} are allowed"
     elif name.lower().startswith("inngest/"):
         problem = f'names that begin with "inngest/" are reserved, so "{name}" cannot be sent; choose another prefix'
+    elif not is_storable(name):
+        problem = f"the name {name!r} holds a character that cannot be stored"
     else:
         return
     raise EventInvalidError(problem, index=index, field="name", code=ErrorCode.EVENT_NAME_INVALID)
+
+
+def _check_id(event_id: str, index: int) -> None:
+    if len(event_id) > MAX_NAME:
+        problem = f"the id has {len(event_id)} characters; at most {MAX_NAME} are allowed"
+    elif not is_storable(event_id):
+        problem = f"the id {event_id!r} holds a character that cannot be stored"
+    else:
+        return
+    raise EventInvalidError(problem, index=index, field="id")
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether a text is without NUL and without halves of surrogate pairs, which databases do not take."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_data(event: Event, index: int) -> None:
