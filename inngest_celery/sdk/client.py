@@ -340,7 +340,7 @@ class Inngest:
         failure = function.on_failure_function
         entries = [function] if failure is None else [function, failure]
         for entry in entries:
-            if entry.id in self.functions:
+            if entry.id in self.functions or self._is_taken(entry):
                 raise FunctionConfigInvalidError(
                     f'the app "{self.app_id}" already has a function "{entry.local_id}"; give one of them another id',
                     path="fn_id",
@@ -350,8 +350,21 @@ class Inngest:
             self._register(entry)
             self.functions[entry.id] = entry
 
+    def _is_taken(self, function: Function[Any]) -> bool:
+        """Tell whether another client of this app has a function of this id; a module that is loaded again has not."""
+        from inngest_celery.worker.registry import functions_of
+
+        other = functions_of(self.celery).get(function.id)
+        return other is not None and _place_of(other) != _place_of(function)
+
     def _register(self, function: Function[Any]) -> None:
         """Make the function's Celery task."""
         from inngest_celery.worker.registry import register
 
         register(self, function)
+
+
+def _place_of(function: Function[Any]) -> tuple[str, str]:
+    """Give where a function's handler stands in the code."""
+    handler = function.handler
+    return getattr(handler, "__module__", ""), getattr(handler, "__qualname__", repr(handler))
