@@ -12,6 +12,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.engine import deadlines
 from inngest_celery.engine.routing import Router
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
+from inngest_celery.sdk.errors import FunctionNotFoundError
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.conflicts import retried
@@ -122,7 +123,7 @@ def perform_claimed(runtime: Runtime, claimed: Claimed, task_id: str) -> BaseExc
     elif job.kind is JobKind.DELIVER:
         bridge.deliver(runtime, claimed)
     else:
-        return executor_of(runtime).carry_on(claimed, functions_of(runtime.app)[job.function_id], task_id)
+        return executor_of(runtime).carry_on(claimed, _function_of(runtime, job), task_id)
     return None
 
 
@@ -156,6 +157,16 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
     kept = next(job for job in applied.jobs if job.leased_by)
     function = functions_of(runtime.app)[kept.function_id]
     executor_of(runtime).carry_on(Claimed(kept, applied.run, claimed.event), function, task_id)
+
+
+def _function_of(runtime: Runtime, job: Job) -> Function[Any]:
+    function = functions_of(runtime.app).get(job.function_id)
+    if function is None:
+        raise FunctionNotFoundError(
+            f"Run {job.subject_id} belongs to the function {job.function_id!r}, which this app does not define. "
+            "Bring the function back, or cancel the run."
+        )
+    return function
 
 
 def _tick(runtime: Runtime, job: Job) -> None:
