@@ -39,7 +39,8 @@ class Bench:
         self.hot = hot
         self.app = Celery("bench", broker="memory://", set_as_current=False)
         # Long enough for a test: a run goes cold where the test says so, not where the machine is slow.
-        self.app.conf.update({"inngest_slice": 60 if hot else 0, **settings})
+        defaults: dict[str, object] = {"inngest_slice": 60 if hot else 0, "inngest_database_url": database_url}
+        self.app.conf.update({**defaults, **settings})
         self.client = inngest.Inngest(app_id="app", celery=self.app)
         self.calls: Counter[str] = Counter()
         self._database_url = database_url
