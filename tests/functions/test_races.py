@@ -33,7 +33,7 @@ def bench(make_bench: MakeBench) -> Bench:
 
 @pytest.fixture
 def racing(bench: Bench) -> Iterator[Race]:
-    with race(bench.database) as opened:
+    with race(bench) as opened:
         yield opened
 
 
@@ -78,8 +78,6 @@ class Waiter:
     def __init__(self, bench: Bench) -> None:
         self.just_before = [lambda: None]
         self._bench = bench
-        bench.inline  # noqa: B018
-        waits.prepare_topics(bench.database, ["test/ready"])
 
         @bench.function()
         def fn(ctx: inngest.ContextSync) -> object:
@@ -88,6 +86,9 @@ class Waiter:
             found = ctx.step.wait_for_event("wait", event="test/ready", timeout=HOUR)
             ctx.step.run("after", partial(bench.calls.update, ["after"]))
             return found and found.data["number"]
+
+        bench.inline  # noqa: B018
+        waits.prepare_topics(bench.database, ["test/ready"])
 
     def check(self) -> None:
         """Assert that the event has resumed the run, once."""
@@ -213,6 +214,7 @@ def test_two_routers_meet_at_one_idempotency_key(bench: Bench, racing: Race) -> 
 
 def test_a_deadlock_is_tried_again(bench: Bench, racing: Race) -> None:
     lease = schema.lease
+    bench.inline  # noqa: B018
     with bench.database.transaction() as connection:
         connection.execute(sa.insert(lease), [{"name": name, "owner": "", "until": 0} for name in ("one", "two")])
     both_hold_one = threading.Barrier(2)
