@@ -87,19 +87,26 @@ class Database:
         return self._autocommit
 
     def _connect(self) -> sa.Engine:
-        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800}
+        # A connection that is used the other way than usual is switched, and back: that costs more than the statement.
         if self.dialect == "sqlite":
             engine = self._connect_sqlite()
+            self._autocommit: sa.Engine = engine.execution_options(**{_NO_BEGIN: True})
+        elif self.dialect == "postgresql":
+            # Here all that is frequent is one statement, see ``fast``.
+            self._autocommit = self._connect_server("AUTOCOMMIT")
+            engine = self._autocommit.execution_options(isolation_level="READ COMMITTED")
         else:
-            options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": "READ COMMITTED"}
-            if self.schema:
-                options["connect_args"] = {"options": f"-csearch_path={_search_path(self.schema)}"}
-            engine = sa.create_engine(self.url, **options)
-            _ping_idle(engine)
-        if self.dialect == "sqlite":
-            self._autocommit = engine.execution_options(**{_NO_BEGIN: True})
-        else:
+            engine = self._connect_server("READ COMMITTED")
             self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        return engine
+
+    def _connect_server(self, usually: str) -> sa.Engine:
+        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800}
+        options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": usually}
+        if self.schema:
+            options["connect_args"] = {"options": f"-csearch_path={_search_path(self.schema)}"}
+        engine = sa.create_engine(self.url, **options)
+        _ping_idle(engine)
         return engine
 
     def _connect_sqlite(self) -> sa.Engine:
