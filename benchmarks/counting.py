@@ -32,15 +32,21 @@ def _count_statement(connection: sa.Connection, _cursor: Any, statement: str, *_
     if statement.startswith(("PRAGMA", "BEGIN")):
         return
     counts["statements"] += 1
-    options = connection.get_execution_options()
-    if options.get("isolation_level") == "AUTOCOMMIT" or options.get("inngest_no_begin"):
-        # Each is a transaction of its own.
+    if not _in_transaction(connection):
+        # Each is a transaction of its own; one that only reads commits nothing.
         counts["commits"] += not statement.lstrip().startswith("SELECT")
 
 
 def _count_commit(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        counts["commits"] += 1
+    counts["commits"] += _in_transaction(connection)
+
+
+def _in_transaction(connection: sa.Connection) -> bool:
+    """Tell whether a connection was opened with ``Database.transaction``, not with ``autocommit``."""
+    options = connection.get_execution_options()
+    if connection.dialect.name == "sqlite":
+        return not options.get("inngest_no_begin")
+    return options.get("isolation_level") == "READ COMMITTED"
 
 
 def _count_message(**_: Any) -> None:

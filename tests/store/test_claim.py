@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from inngest_celery.store import jobs, runs, schema, waits
 from inngest_celery.store.database import Database
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Step, Wait, values
-from tests.functions.locks import race
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.databases("postgres")
 NOW = 1_700_000_000_000
@@ -44,6 +45,12 @@ def claim(database: Database) -> Claimed:
     return claimed
 
 
+def waits_for_a_lock(database: Database) -> bool:
+    query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    with database.autocommit() as connection:
+        return bool(connection.exec_driver_sql(query).scalar_one())
+
+
 def test_a_claim_brings_the_memos_in_their_order(database: Database) -> None:
     memos = claim(database).memos
     assert memos is not None
@@ -51,11 +58,11 @@ def test_a_claim_brings_the_memos_in_their_order(database: Database) -> None:
 
 
 def test_a_claim_that_waited_for_a_change_leaves_the_memos_to_be_read(database: Database) -> None:
-    with race(database) as racing:
+    with ThreadPoolExecutor(1) as threads:
         with database.transaction() as connection:
             resumed = waits.resume(connection, RUN, "wait", '{"name": "test/ready"}', now=NOW, sweep_at=NOW)
-            claiming = racing.start(claim, database)
-            racing.wait_for_waiters(1)
+            claiming = threads.submit(claim, database)
+            wait_until(lambda: waits_for_a_lock(database), message="the claim to wait for the event's lock")
         claimed = claiming.result(SOON)
     assert resumed is not None
     assert claimed.job.kind is JobKind.RESUME
