@@ -14,6 +14,7 @@ from inngest_celery.clock import Clock, clock_from
 from inngest_celery.flow.gate import Gate, OpenGate
 from inngest_celery.settings import Settings, SettingsError, settings_of
 from inngest_celery.store.database import Database
+from inngest_celery.worker.step_events import StepEvents
 
 _ATTRIBUTE = "inngest_runtime"
 
@@ -26,6 +27,8 @@ class Runtime:
         self._names: dict[int, str] = {}
         # Off where no broker is wanted: jobs are rows, and whoever looks for due rows finds them.
         self.sends_hints = True
+        # A worker has them; see SweepStep.
+        self.step_events: StepEvents | None = None
         self.gate: Gate = OpenGate()
 
     @cached_property

@@ -20,6 +20,7 @@ from inngest_celery.worker import hints
 from inngest_celery.worker.registry import functions_of, synchronise
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.startup import prepare_database
+from inngest_celery.worker.step_events import StepEvents
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,9 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(parent, **options)
         self._stop = threading.Event()
         self._sweeping = threading.Lock()
+        # Before the pool forks: its children are to have them too.
+        self._events = StepEvents(parent.hostname, wanted=bool(parent.task_events))
+        runtime_of(parent.app).step_events = self._events
         self._thread: threading.Thread | None = None
 
     def start(self, parent: Any) -> None:
@@ -53,7 +57,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         synchronise(parent.app, functions_of(parent.app).values())
         self._keep_forks_out()
         # A thread and not the worker's timer: a slow database must not hold up the broker's heartbeats.
-        self._thread = threading.Thread(target=self._run, args=(runtime,), name="inngest-sweep", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(runtime, parent), name="inngest-sweep", daemon=True)
         self._thread.start()
 
     def stop(self, parent: Any) -> None:
@@ -71,10 +75,11 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         lock = self._sweeping
         os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
 
-    def _run(self, runtime: Runtime) -> None:
+    def _run(self, runtime: Runtime, worker: Any) -> None:
         interval = runtime.settings.sweep_interval
         failing = False
         while not self._stop.wait(0 if self._sweep_was_full else interval):
+            self._events.look_at(getattr(worker, "consumer", None))
             try:
                 with self._sweeping:
                     self._sweep_was_full = sweep_once(runtime)

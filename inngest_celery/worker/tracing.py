@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
 from celery.app.trace import build_tracer
 from celery.exceptions import Retry
 from celery.utils import uuid
+from celery.utils.saferepr import saferepr
 
 from inngest_celery.engine.report import Outcome
+from inngest_celery.worker.runtime import runtime_of
+from inngest_celery.worker.step_events import TaskEvent
 
 _in_place = threading.local()
 
@@ -67,10 +72,37 @@ def trace_in_place(
         "headers": None,
     }
     _in_place.body = run
-    _tracer_of(app, task)(task_id, (), {"run": run_id, "step": key}, request)
+    with _events_of(app, request, result):
+        _tracer_of(app, task)(task_id, (), {"run": run_id, "step": key}, request)
     if not result:
         raise RuntimeError(f"Celery's tracer did not run the step {shadow}")
     return result[0]
+
+
+@contextmanager
+def _events_of(app: Celery, request: dict[str, Any], result: list[Outcome]) -> Iterator[None]:
+    """Send a task's events, if anybody wants them: the eager tracer sends none."""
+    events = runtime_of(app).step_events
+    if events is None or not events.wanted:
+        yield
+        return
+    task_id = request["id"]
+    received = {name: request[name] for name in ("root_id", "parent_id", "retries")}
+    received |= {"name": request["shadow"], "args": "()", "kwargs": repr(request["kwargs"])}
+    events.send(app, [("task-received", {"uuid": task_id, **received}), ("task-started", {"uuid": task_id})])
+    began = time.monotonic()
+    yield
+    for outcome in result:
+        kind, fields = _ending(outcome)
+        events.send(app, [(kind, {"uuid": task_id, "runtime": time.monotonic() - began, **fields})])
+
+
+def _ending(outcome: Outcome) -> TaskEvent:
+    if outcome.error is None:
+        return "task-succeeded", {"result": saferepr(outcome.memo)}
+    kind = "task-retried" if outcome.memo is None else "task-failed"
+    stack = outcome.failure.stack if outcome.failure is not None else None
+    return kind, {"exception": saferepr(outcome.error), "traceback": stack}
 
 
 def shown(outcome: Outcome) -> object:
