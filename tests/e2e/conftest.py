@@ -25,5 +25,4 @@ def open_shop(database_url: str, broker_url: str, tmp_path: Path, start_worker: 
 
     yield open_one
     for shop in opened:
-        shop.runtime.database.dispose()
-        shop.celery.close()
+        shop.close()

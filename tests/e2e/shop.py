@@ -77,6 +77,11 @@ class Shop:
         """Start a worker; see ``tests.worker_process``."""
         return self._start_worker(APP, **{"env": self.environment, **options})
 
+    def close(self) -> None:
+        """Close what this process has open."""
+        self.runtime.database.dispose()
+        self.celery.close()
+
     def place(self, orders: int, name: str = "order/placed") -> None:
         """Send events for so many new orders."""
         numbers = range(self._placed, self._placed + orders)
