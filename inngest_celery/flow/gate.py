@@ -13,9 +13,11 @@ class Gate(Protocol):
 
     def admit(self, jobs: Sequence[Job]) -> list[Job]:
         """Of these jobs, give those that may have a hint now."""
+        ...
 
     def may_keep(self, function_id: str) -> bool:
         """Tell whether a worker may take a run's next step itself, without asking again."""
+        ...
 
 
 class OpenGate:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-import sqlalchemy as sa
+from sqlalchemy import exc
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,7 +36,7 @@ def retried(function: Callable[P, T]) -> Callable[P, T]:
         for attempt in range(1, _TIMES):
             try:
                 return function(*args, **kwargs)
-            except sa.exc.DBAPIError as error:
+            except exc.DBAPIError as error:
                 if not is_conflict(error):
                     raise
             # Both sides of a deadlock may be here: they are not to meet again.
@@ -46,7 +46,7 @@ def retried(function: Callable[P, T]) -> Callable[P, T]:
     return again
 
 
-def is_conflict(error: sa.exc.DBAPIError) -> bool:
+def is_conflict(error: exc.DBAPIError) -> bool:
     """Tell whether the transaction may succeed if it is done again."""
     cause = error.orig
     if getattr(cause, "sqlstate", None) in _POSTGRESQL:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 
 _NO_BEGIN = "inngest_no_begin"
 _USED_AT = "inngest_used_at"
@@ -114,7 +115,7 @@ class Database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(self.url, connect_args={"timeout": 30, "check_same_thread": False})
 
-        @sa.event.listens_for(engine, "connect")
+        @event.listens_for(engine, "connect")
         def prepare(connection: Any, _record: object) -> None:
             # The driver must not open transactions by itself: we say BEGIN IMMEDIATE, so that two writers queue up
             # at the start of a transaction instead of failing with "database is locked" in its middle.
@@ -125,7 +126,7 @@ class Database:
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 
-        @sa.event.listens_for(engine, "begin")
+        @event.listens_for(engine, "begin")
         def begin(connection: sa.Connection) -> None:
             if not connection.get_execution_options().get(_NO_BEGIN):
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -139,18 +140,18 @@ def _ping_idle(engine: sa.Engine) -> None:
     A busy one is not tried, which would be a round trip a transaction. If that one breaks, its job's lease runs out.
     """
 
-    @sa.event.listens_for(engine, "checkin")
+    @event.listens_for(engine, "checkin")
     def note(_connection: object, record: Any) -> None:
         record.info[_USED_AT] = time.monotonic()
 
-    @sa.event.listens_for(engine, "checkout")
+    @event.listens_for(engine, "checkout")
     def check(connection: Any, record: Any, _proxy: object) -> None:
         if time.monotonic() - record.info.get(_USED_AT, time.monotonic()) < _IDLE_S:
             return
         try:
             engine.dialect.do_ping(connection)
         except engine.dialect.loaded_dbapi.Error as error:
-            raise sa.exc.InvalidatePoolError from error
+            raise exc.InvalidatePoolError from error
 
 
 def _close_before_fork(database: Database) -> None:
@@ -174,7 +175,7 @@ def _search_path(schema: str) -> str:
 def _read_url(text: str) -> sa.URL:
     try:
         url = sa.make_url(text)
-    except sa.exc.ArgumentError as error:
+    except exc.ArgumentError as error:
         raise DatabaseError(
             "database_url_invalid",
             "inngest_database_url is not a SQLAlchemy URL. Write for example "

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from celery import signature, states
+from celery import states
 from celery.app.task import Context as RequestContext
 from celery.backends.base import DisabledBackend
+from celery.canvas import Signature
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 from celery.utils import uuid
@@ -152,10 +153,10 @@ def _deliver(runtime: Runtime, run: Run, call: dict[str, Any]) -> None:
 def _call_back(app: Any, call: dict[str, Any], output: Any, task_id: str) -> None:
     options = {"parent_id": task_id, "root_id": call.get("root_id") or task_id}
     for callback in _listed(call.get("link")):
-        signature(callback, app=app).apply_async((output,), **options)
+        Signature.from_dict(callback, app=app).apply_async((output,), **options)
     chain = _listed(call.get("chain"))
     if chain:
-        following = signature(chain[-1], app=app)
+        following = Signature.from_dict(chain[-1], app=app)
         following.apply_async((output,), chain=chain[:-1], task_id=following.id or uuid(), **options)
 
 

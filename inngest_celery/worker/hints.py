@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from celery.utils import uuid
 from kombu.exceptions import OperationalError
@@ -45,21 +46,26 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
     if job.kind is not JobKind.ROUTE:
         # Flower then shows the steps of a run as its children.
         options |= {"root_id": job.subject_id, "parent_id": job.subject_id}
-    runtime.app.send_task(
-        job.task_name,
-        kwargs={"run": job.subject_id, "step": job.key},
-        task_id=task_id,
-        queue=job.queue,
-        shadow=shadow_name(job),
-        countdown=delay if delay > 0 else None,
-        headers={HEADER: True},
-        ignore_result=True,
-        retry=False,
-        **options,
-    )
+    with runtime.app.producer_or_acquire() as producer:
+        # Left to itself kombu tries for seconds, with whoever sends an event waiting. The sweep tries again anyway.
+        hosts = producer.connection.alt or [None]
+        producer.connection.ensure_connection(max_retries=len(hosts) - 1)
+        runtime.app.send_task(
+            job.task_name,
+            kwargs={"run": job.subject_id, "step": job.key},
+            task_id=task_id,
+            queue=job.queue,
+            shadow=shadow_name(job),
+            countdown=delay if delay > 0 else None,
+            headers={HEADER: True},
+            ignore_result=True,
+            retry=False,
+            producer=producer,
+            **options,
+        )
 
 
-def _message_options(runtime: Runtime, job: Job) -> dict[str, object]:
+def _message_options(runtime: Runtime, job: Job) -> dict[str, Any]:
     function = functions_of(runtime.app).get(job.function_id)
     if function is None:
         return {}

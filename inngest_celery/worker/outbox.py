@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 from celery import Celery
+from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
 
 from inngest_celery import ids
@@ -71,7 +72,7 @@ class Outbox:
         if isinstance(session, Session):
             with explained(self._runtime.database):
                 sending.join(session.connection(), stored, routes)
-            sa.event.listen(session, "after_commit", lambda _: hints.publish(self._runtime, routes), once=True)
+            listen(session, "after_commit", lambda _: hints.publish(self._runtime, routes), once=True)
         elif isinstance(session, sa.Connection):
             # A connection does not tell when it has committed: the next sweep finds the jobs.
             for job in routes:

@@ -82,7 +82,7 @@ _guard = threading.Lock()
 def runtime_of(app: Celery) -> Runtime:
     """Give the runtime of a Celery app."""
     # A Celery app answers for attributes of the app that it stands for; the real one keeps ours.
-    app = app._get_current_object() if hasattr(app, "_get_current_object") else app
+    app = getattr(app, "_get_current_object", lambda: app)()
     with _guard:
         runtime: Runtime | None = app.__dict__.get(_ATTRIBUTE)
         if runtime is None:

@@ -31,7 +31,8 @@ _IN_VAIN = 3
 
 def install(app: Celery) -> None:
     """Give the app's workers the bootstep."""
-    app.steps["worker"].add(SweepStep)
+    steps: Any = app.steps
+    steps["worker"].add(SweepStep)
 
 
 class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]

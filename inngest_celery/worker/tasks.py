@@ -44,9 +44,20 @@ class FunctionTask(Task):  # type: ignore[misc]
     typing = False
     inngest_function_id = ""
 
-    def apply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+    def apply_async(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        shadow: str | None = None,
+        **options: Any,
+    ) -> Any:
         """Start a run; see :mod:`inngest_celery.worker.bridge`."""
-        return bridge.start_run(self, args, kwargs, options)
+        canvas = {"task_id": task_id, "link": link, "link_error": link_error, **options}
+        return bridge.start_run(self, args, kwargs, canvas)
 
 
 def define_tasks(app: Celery) -> None:

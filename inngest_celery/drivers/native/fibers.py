@@ -45,6 +45,7 @@ class Fiber(Protocol):
 
     def close(self) -> bool:
         """Unwind a suspended function; false when it caught the suspension instead of letting it pass."""
+        ...
 
 
 class AsyncFiber:
