@@ -49,7 +49,9 @@ class StepEvents:
     def send(self, app: Celery, events: Sequence[TaskEvent]) -> None:
         """Send events as one message. What a broker does not take is lost: they are for the eye."""
         try:
-            with app.amqp.producer_pool.acquire(block=True) as producer:
+            with app.producer_or_acquire() as producer:
+                # No step is to wait for a broker that does not answer.
+                producer.connection.ensure_connection(max_retries=0)
                 dispatcher = app.events.Dispatcher(
                     producer.connection, self._hostname, channel=producer.channel, buffer_group={"task"}
                 )
