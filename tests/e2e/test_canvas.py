@@ -19,9 +19,7 @@ LONG = 20
 
 
 @pytest.fixture
-def canvas(
-    database_url: str, broker_url: str, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
-) -> Any:
+def canvas(database_url: str, broker_url: str, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The app, with a worker running."""
     environment = {"BROKER": broker_url, "BACKEND": broker_url, "DATABASE": database_url}
     for name, value in environment.items():
