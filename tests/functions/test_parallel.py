@@ -278,3 +278,44 @@ def test_many_branches(bench: Bench) -> None:
     run = bench.run()
     assert run.output == sum(range(30))
     assert len(bench.steps(run)) == 30
+
+
+@only_sqlite
+def test_what_came_first_stays_first_in_every_replay(bench: Bench) -> None:
+    """The slower branch ends too, before the function is replayed: it must not win then."""
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> Any:
+        async def after(days: int) -> int:
+            await ctx.step.sleep(f"{days} days", timedelta(days=days))
+            return days
+
+        winners = []
+        for fast, slow in ((1, 2), (3, 4)):
+            tasks = [asyncio.create_task(after(slow)), asyncio.create_task(after(fast))]
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            winners.append(sorted(task.result() for task in done))
+            bench.calls[str(winners)] += 1
+            await ctx.step.sleep("meanwhile", timedelta(days=10))
+        return winners
+
+    assert bench.output() == [[1], [3]]
+    assert set(bench.calls) == {"[[1]]", "[[1], [3]]"}
+
+
+@only_sqlite
+def test_as_completed_keeps_its_order(bench: Bench) -> None:
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> Any:
+        async def after(days: int) -> int:
+            await ctx.step.sleep(f"{days} days", timedelta(days=days))
+            return days
+
+        order = []
+        for ended in asyncio.as_completed([after(days) for days in (3, 1, 4, 2)]):
+            order.append(await ended)
+            await ctx.step.run(f"note {len(order)}", body(bench, str(order)))
+        return order
+
+    assert bench.output() == [1, 2, 3, 4]
+    assert set(bench.calls.values()) == {1}

@@ -21,7 +21,7 @@ from tests.functions.bench import Bench
 from tests.functions.programs import Program
 
 _EACH = settings(
-    max_examples=15,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

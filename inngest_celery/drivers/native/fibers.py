@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -49,9 +49,18 @@ class Fiber(Protocol):
 
 
 class AsyncFiber:
-    """A coroutine function on the process's loop."""
+    """A coroutine function on the process's loop.
 
-    def __init__(self, function: Callable[[], Awaitable[object]], context: contextvars.Context) -> None:
+    Args:
+        function: the function.
+        context: the context that it runs in.
+        order: keys of the steps that are recorded, in the order in which they ended. Branches see them end in this
+            order again, one after the other, so that what was first in a race is first in every replay.
+    """
+
+    def __init__(
+        self, function: Callable[[], Awaitable[object]], context: contextvars.Context, order: Iterable[str] = ()
+    ) -> None:
         self.done = False
         self.result = Resolution()
         self._thread = loop_thread()
@@ -60,6 +69,9 @@ class AsyncFiber:
         self._main: asyncio.Task[object] | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._suspended: dict[str, asyncio.Future[object]] = {}
+        self._unread = dict.fromkeys(order)
+        self._held: dict[str, asyncio.Future[None]] = {}
+        self._closing = False
         self._changes = 0
         self._branched = False
         self._changed = asyncio.Event()
@@ -76,6 +88,22 @@ class AsyncFiber:
         finally:
             self._suspended.pop(key, None)
 
+    async def take_turn(self, key: str) -> None:
+        """Let the calling coroutine read what a recorded step gave, once those that ended before have been read.
+
+        It need not wait for steps that no branch has come to: those are passed over when nothing else goes on.
+        """
+        try:
+            if next(iter(self._unread), None) != key:
+                self._held[key] = self._thread.loop.create_future()
+                if asyncio.current_task() is not self._main:
+                    self._branched = True
+                self._stir()
+                await self._held[key]
+        finally:
+            self._held.pop(key, None)
+            self._unread.pop(key, None)
+
     async def parallel(self, branches: Sequence[Callable[[], Awaitable[object]]]) -> tuple[object, ...]:
         return tuple(await asyncio.gather(*(branch() for branch in branches)))
 
@@ -86,6 +114,7 @@ class AsyncFiber:
     def close(self) -> bool:
         if self._main is None:
             return True
+        self._closing = True
         if self._tasks or self._suspended:
             self._thread.run(self._unwind())
         if self.done or self._main.cancelled():
@@ -98,25 +127,45 @@ class AsyncFiber:
             self._main = self._thread.loop.create_task(_await(self._function), context=self._context)
             self._main.add_done_callback(self._stir)
         for key, resolution in resolutions.items():
-            future = self._suspended.get(key)
-            if future is not None and not future.done():
-                if resolution.error is not None:
-                    future.set_exception(resolution.error)
-                else:
-                    future.set_result(resolution.value)
+            self._resolve(key, resolution)
+            if len(resolutions) > 1:
+                await self._calm()
         await self._quiet()
+
+    def _resolve(self, key: str, resolution: Resolution) -> None:
+        future = self._suspended.get(key)
+        if future is None or future.done():
+            return
+        if resolution.error is not None:
+            future.set_exception(resolution.error)
+        else:
+            future.set_result(resolution.value)
+
+    async def _calm(self) -> None:
+        """Let the branches run until, for some rounds of the loop, nothing has happened."""
+        idle = 0
+        while idle < _IDLE_ROUNDS:
+            before = self._changes
+            await asyncio.sleep(0)
+            idle = idle + 1 if before == self._changes else 0
 
     async def _quiet(self) -> None:
         """Wait until the function has ended, or every branch that can has come to a step."""
         assert self._main is not None
-        idle = 0
         while not self._main.done():
             before = self._changes
-            if not self._open():
+            if not self._open() and not self._held:
                 self._changed.clear()
                 await self._changed.wait()
-            elif self._branched and idle < _IDLE_ROUNDS:
-                await asyncio.sleep(0)
+                continue
+            if self._branched:
+                await self._calm()
+            if self._main.done():
+                return
+            if self._held:
+                self._release()
+            elif before != self._changes:
+                continue
             elif self._stragglers():
                 self._changed.clear()
                 try:
@@ -125,7 +174,14 @@ class AsyncFiber:
                     return
             else:
                 return
-            idle = idle + 1 if before == self._changes else 0
+
+    def _release(self) -> None:
+        """Give its turn to the coroutine whose step ended before those of the others."""
+        key = next(key for key in self._unread if key in self._held)
+        turn = self._held.pop(key)
+        if not turn.done():
+            turn.set_result(None)
+        self._stir()
 
     def _open(self) -> bool:
         return any(not future.done() for future in self._suspended.values())
@@ -140,6 +196,9 @@ class AsyncFiber:
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        if self._closing and not task.cancelled():
+            # Seen: asyncio need not report that nobody has looked at the suspension.
+            task.exception()
         self._stir()
 
     def _stir(self, _task: object = None) -> None:

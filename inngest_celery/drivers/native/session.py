@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import datetime
 import json
@@ -115,7 +116,7 @@ class NativeSession:
         context = contextvars.copy_context()
         if function.is_handler_async:
             self.context: Context | ContextSync = self._make_context(Context, Group, Step, opening)
-            self._fiber = AsyncFiber(lambda: function.start(self.context), context)
+            self._fiber = AsyncFiber(lambda: function.start(self.context), context, opening.memos)
         else:
             self.context = self._make_context(ContextSync, GroupSync, StepSync, opening)
             self._fiber = SyncFiber(lambda: function.start(self.context), context)
@@ -125,19 +126,25 @@ class NativeSession:
     async def reach(self, call: StepCall) -> object:
         key = self._identify(call)
         memo = self._memos.pop(key)
+        assert isinstance(self._fiber, AsyncFiber)
         if not isinstance(memo, EmptySentinel):
-            if self._memos.size == 0:
+            await self._fiber.take_turn(key)
+            if self._memos.size == 0 and not self._live:
                 await self.middleware.run_async(self._go_live())
             return _read(memo)
         self._note(key, call)
-        assert isinstance(self._fiber, AsyncFiber)
-        return await self._fiber.suspend(key)
+        try:
+            return await self._fiber.suspend(key)
+        except asyncio.CancelledError:
+            # The function itself gave the step up.
+            self._open.pop(key, None)
+            raise
 
     def reach_sync(self, call: StepCall) -> object:
         key = self._identify(call)
         memo = self._memos.pop(key)
         if not isinstance(memo, EmptySentinel):
-            if self._memos.size == 0:
+            if self._memos.size == 0 and not self._live:
                 self.middleware.run_sync(self._go_live())
             return _read(memo)
         self._note(key, call)
