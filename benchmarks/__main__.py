@@ -37,9 +37,18 @@ def main(arguments: Sequence[str]) -> int:
         else:
             found[name] = _measure(console, name, options)
     if not options.no_results:
-        RESULTS.write_text(json.dumps(found, indent=2) + "\n")
+        RESULTS.write_text(json.dumps(_merged(found), indent=2) + "\n")
         console.print(f"Written to {RESULTS}")
     return 0
+
+
+def _merged(found: dict[str, object]) -> dict[str, object]:
+    """Keep what was written before about the parts that were not measured this time."""
+    before: dict[str, object] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name, value in found.items():
+        earlier = before.get(name)
+        before[name] = {**earlier, **value} if isinstance(earlier, dict) and isinstance(value, dict) else value
+    return before
 
 
 def _measure(console: Console, name: str, options: argparse.Namespace) -> dict[str, object]:
@@ -99,7 +108,9 @@ def _import_seconds() -> float:
 
 
 def _machine() -> dict[str, object]:
-    return {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
+    # How busy it was with other things when the measuring began tells how far to trust the figures.
+    load = round(os.getloadavg()[0], 1)
+    return {"load": load, "cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
 
 
 if __name__ == "__main__":

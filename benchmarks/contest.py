@@ -36,7 +36,7 @@ class Way:
 PLAIN = Way("plain", "plain")
 CHAIN = Way("chain", "chain")
 HOT = Way("hot", "async")
-HOT_SYNC = Way("hot, plain def", "sync")
+HOT_SYNC = Way("hot-sync", "sync")
 HOP = Way("slice=0", "async", slice=0)
 WAYS = {way.name: way for way in (PLAIN, CHAIN, HOT, HOT_SYNC, HOP)}
 
@@ -120,7 +120,7 @@ class Runner:
 @contextmanager
 def running(way: Way, stack: Stack, *, count: bool = False, database: str = "") -> Iterator[Runner]:
     """Start a contender's worker, on a database of its own if none is given."""
-    name = way.name.replace(", ", "-").replace("=", "").replace(" ", "-")
+    name = way.name.replace("=", "")
     # The workers of plain Celery have the durable functions too, which want tables when they start.
     setup = Setup(
         broker=stack.broker,
