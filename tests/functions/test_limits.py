@@ -85,3 +85,27 @@ def test_a_long_error_is_cut(bench: Bench) -> None:
     assert error["message"].startswith("xxx")
     assert len(error["message"]) < MIB
     assert len(error["stack"]) < MIB
+
+
+@pytest.mark.databases("sqlite", "postgres", "mariadb")
+def test_the_largest_of_everything_at_once(bench: Bench) -> None:
+    """The largest event, output and memo that are allowed fit into every database, lifecycle events included."""
+    if not bench.hot:
+        pytest.skip("one way tells enough")
+
+    @bench.function("listener", trigger=inngest.TriggerEvent(event="inngest/function.finished"))
+    async def listener(ctx: inngest.Context) -> int:
+        return len(str(ctx.event.data["result"]))
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> str:
+        size = len(str(ctx.event.data["text"]))
+        found = await ctx.step.wait_for_event("wait", event="test/ready", timeout=60_000)
+        await ctx.step.run("large", lambda: "ü" * (2 * MIB - 20))
+        return "x" * (4 * MIB - 2) if found and size else "lost"
+
+    run = bench.run(text="ü" * (3 * MIB // 2 - 20))
+    bench.send("test/ready", text="x" * (3 * MIB - 20))
+    assert len(bench.output(run)) == 4 * MIB - 2
+    [heard] = bench.inline.runs.list(function_id="app-listener")
+    assert heard.output == 4 * MIB - 2
