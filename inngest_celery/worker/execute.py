@@ -244,18 +244,23 @@ class _Turns:
         applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
         crash_point("after_checkpoint")
         if applied.refused:
-            logger.warning(
-                "The result of %s of run %s was not recorded: the run has ended, or its lease was lost.",
-                self._job.name or self._job.key,
-                self._run.id,
-                extra={"action": "checkpoint_refused", "run_id": self._run.id, "step": self._job.key},
-            )
+            self._tell_refused(outcomes)
             return applied
         hints.publish(self._runtime, applied.jobs)
         if changes.end is not None and changes.end.deliver is None:
             bridge.show_result(self._runtime, self._run.id, changes.end)
         crash_point("after_hint")
         return applied
+
+    def _tell_refused(self, outcomes: list[Outcome]) -> None:
+        """Warn of work that was done in vain; to be late with nothing, as of two parallel branches one is, is usual."""
+        for outcome in outcomes:
+            logger.warning(
+                "The result of %s of run %s was not recorded: the run has ended, or its lease was lost.",
+                outcome.name,
+                self._run.id,
+                extra={"action": "checkpoint_refused", "run_id": self._run.id, "step": outcome.key},
+            )
 
     def _turn(self) -> Turn:
         runtime, now = self._runtime, self._clock.now()

@@ -64,7 +64,32 @@ def test_whoever_comes_back_after_its_lease_is_refused(bench: Bench, caplog: pyt
     bench.inline.drain()
     assert bench.get(run).output == 1
     assert [step.memo for step in bench.steps(run)] == ['{"data":1}']
-    assert "checkpoint_refused" in [getattr(record, "action", "") for record in caplog.records]
+    warned = "checkpoint_refused" in [getattr(record, "action", "") for record in caplog.records]
+    assert warned is bench.hot, "hop by hop the first job runs no body, so nothing was done in vain"
+
+
+def test_of_two_waits_that_resume_at_once_one_is_late_and_nobody_is_warned(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> None:
+        async def wait(name: str) -> None:
+            await ctx.step.wait_for_event(name, event=f"test/{name}", timeout=timedelta(hours=1))
+
+        await ctx.group.parallel((lambda: wait("left"), lambda: wait("right")))
+
+    run = bench.run()
+    for event_id in bench.client.send_sync([inngest.Event(name="test/left"), inngest.Event(name="test/right")]):
+        claimed = bench.claim(event_id, "route")
+        assert claimed is not None
+        bench.perform(claimed)
+    resumed = [bench.claim(job.subject_id, job.key) for job in bench.jobs(run)]
+    for claimed in resumed:
+        assert claimed is not None
+        assert claimed.job.kind is JobKind.RESUME
+        bench.perform(claimed)
+    assert bench.get(run).status is RunStatus.COMPLETED
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
 def test_a_stale_step_cannot_write_over_a_run_that_goes_on(bench: Bench) -> None:
