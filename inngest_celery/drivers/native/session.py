@@ -4,53 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import datetime
 import json
-import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from inngest_celery import ids
 from inngest_celery.clock import Clock
 from inngest_celery.drivers.native import gateway
 from inngest_celery.drivers.native.exits import ends_worker, shown
+from inngest_celery.drivers.native.failures import failure_of
 from inngest_celery.drivers.native.fibers import AsyncFiber, Resolution, SyncFiber
+from inngest_celery.drivers.native.hooks import Hooks
 from inngest_celery.drivers.native.loop import loop_thread
+from inngest_celery.drivers.native.numbering import StepNumbers
 from inngest_celery.engine.limits import size_of
 from inngest_celery.engine.report import Failure, Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final
 from inngest_celery.opcodes import Opcode
-from inngest_celery.sdk.context import Context, ContextSync, FilteredLogger
-from inngest_celery.sdk.effects import Work
+from inngest_celery.sdk.context import Context, ContextSync
 from inngest_celery.sdk.errors import (
-    Error,
-    RetryAfterError,
-    StepIdCollisionError,
     StepNestedError,
     SuspensionSwallowedError,
-    error_object,
 )
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.function import Function
 from inngest_celery.sdk.group import Group, GroupSync
 from inngest_celery.sdk.jsonable import encode_output
 from inngest_celery.sdk.memos import Output, StepMemos
-from inngest_celery.sdk.middleware import (
-    Middleware,
-    MiddlewareChain,
-    MiddlewareSync,
-    TransformOutputResult,
-    TransformOutputStepInfo,
-)
+from inngest_celery.sdk.middleware import TransformOutputResult, TransformOutputStepInfo
 from inngest_celery.sdk.session import StepCall
 from inngest_celery.sdk.step import Step, StepSync
 from inngest_celery.sdk.types import EmptySentinel
 from inngest_celery.store import rows
 
-_MILLISECOND = datetime.timedelta(milliseconds=1)
-_MOST_ERROR_TEXT = 65_536
 _inside_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("inngest_inside_step", default=None)
 
 
@@ -101,17 +88,15 @@ class NativeSession:
         self._function = function
         self._clock = clock
         self._max_attempts = opening.max_attempts
-        self.middleware = MiddlewareChain.build(function.client, function)
+        self._hooks = Hooks(function)
+        self.middleware = self._hooks.chain
         self._memos = StepMemos.from_raw({key: json.loads(memo) for key, memo in opening.memos.items()})
         self._known = set(opening.memos)
         self._size = sum(size_of(memo) for memo in opening.memos.values())
         self._open: dict[str, _Reached] = {}
-        self._uses: dict[str, int] = {}
-        self._names: dict[str, tuple[str, int]] = {}
+        self._numbers = StepNumbers()
         self._parallel = False
-        self._live = False
         self._ended: Report | None = None
-        self._logger = FilteredLogger(function.client.logger)
         self._fiber: AsyncFiber | SyncFiber
         context = contextvars.copy_context()
         if function.is_handler_async:
@@ -129,8 +114,8 @@ class NativeSession:
         assert isinstance(self._fiber, AsyncFiber)
         if not isinstance(memo, EmptySentinel):
             await self._fiber.take_turn(key)
-            if self._memos.size == 0 and not self._live:
-                await self.middleware.run_async(self._go_live())
+            if self._memos.size == 0 and not self._hooks.live:
+                await self.middleware.run_async(self._hooks.going_live())
             return _read(memo)
         self._note(key, call)
         try:
@@ -144,8 +129,8 @@ class NativeSession:
         key = self._identify(call)
         memo = self._memos.pop(key)
         if not isinstance(memo, EmptySentinel):
-            if self._memos.size == 0 and not self._live:
-                self.middleware.run_sync(self._go_live())
+            if self._memos.size == 0 and not self._hooks.live:
+                self.middleware.run_sync(self._hooks.going_live())
             return _read(memo)
         self._note(key, call)
         assert isinstance(self._fiber, SyncFiber)
@@ -167,7 +152,7 @@ class NativeSession:
 
         Middleware that changes inputs or outputs sees a memo only at the beginning of an execution.
         """
-        return not any(_transforms(member) for member in self.middleware.members)
+        return not self._hooks.change_values
 
     @property
     def only_step(self) -> str | None:
@@ -188,9 +173,9 @@ class NativeSession:
     def start(self) -> None:
         """Run the function from the top until it can go no further."""
         try:
-            self._hooks(self.middleware.transform_input(self.context, self._function, self._memos))
+            self._hooks.beginning(self.context, self._memos)
             if self._memos.size == 0:
-                self._hooks(self._go_live())
+                self._hooks.go_live()
         except Exception as error:  # noqa: BLE001  a hook's error is the function's error
             self._ended = Report(failure=failure_of(error))
             return
@@ -249,8 +234,8 @@ class NativeSession:
             resolutions[key] = Resolution(output.data, error)
         self.context.attempt = 0
         try:
-            if self._memos.size == 0 and not self._live:
-                self._hooks(self._go_live())
+            if self._memos.size == 0:
+                self._hooks.go_live()
         except Exception as error:  # noqa: BLE001  a hook's error is the function's error
             self._ended = Report(failure=failure_of(error))
             return
@@ -280,11 +265,10 @@ class NativeSession:
                     report.plans.append(Plan(key, call.step_id, op, call.opts or {}))
                     reached.put_forward = True
             report.blocked = bool(self._open)
-        if self.middleware.members:
-            try:
-                self._hooks(self.middleware.before_response())
-            except Exception as error:  # noqa: BLE001  a hook's error is the function's error
-                return Report(failure=failure_of(error), known=report.known, parallel=report.parallel)
+        try:
+            self._hooks.before_response()
+        except Exception as error:  # noqa: BLE001  a hook's error is the function's error
+            return Report(failure=failure_of(error), known=report.known, parallel=report.parallel)
         return report
 
     def close(self) -> None:
@@ -306,7 +290,7 @@ class NativeSession:
             events=list(opening.events),
             group=group(self._function.client, self),
             job_id=opening.job_id,
-            logger=self._logger,
+            logger=self._hooks.logger,
             request_id=opening.request_id,
             run_id=opening.run_id,
             step=step(self._function.client, self),
@@ -317,13 +301,8 @@ class NativeSession:
         parent = _inside_step.get()
         if parent is not None:
             raise StepNestedError(call.step_id, parent)
-        index = self._uses.get(call.step_id, 0)
-        self._uses[call.step_id] = index + 1
-        key = call.hashed_id = ids.hash_step_id(call.step_id, index)
-        if self._names.setdefault(key, (call.step_id, index)) != (call.step_id, index):
-            literal = max(self._names[key][0], call.step_id, key=len)
-            raise StepIdCollisionError(literal)
-        return key
+        call.hashed_id = self._numbers.key_of(call.step_id)
+        return call.hashed_id
 
     def _note(self, key: str, call: StepCall) -> None:
         if call.op is Opcode.AI_GATEWAY:
@@ -335,8 +314,7 @@ class NativeSession:
         """Run hooks and body; give the memo."""
         call, context = reached.call, reached.context
         assert call.body is not None
-        if not self._live:
-            self._hooks(self._go_live())
+        self._hooks.go_live()
         context.run(_inside_step.set, call.step_id)
         result = TransformOutputResult(None, EmptySentinel, TransformOutputStepInfo(call.step_id, call.op, call.opts))
         try:
@@ -347,29 +325,10 @@ class NativeSession:
             result.error, result.output = error, None
         finally:
             context.run(_inside_step.set, None)
-        if self.middleware.members:
-            if result.error is None:
-                self._hooks(self.middleware.after_execution())
-            # One execution ends here for the middleware. What the live function does next is another one.
-            self._live = False
-            self._hooks(self.middleware.transform_output(result))
+        self._hooks.step_ended(result)
         if result.error is not None:
             raise result.error
         return f'{{"data":{encode_output(result.output, call.step_id)}}}'
-
-    def _go_live(self) -> Work[None]:
-        self._live = True
-        self._logger.live = True
-        yield from self.middleware.before_execution()
-
-    def _hooks(self, work: Work[None]) -> None:
-        if not self.middleware.members:
-            for _ in work:
-                pass
-        elif self._function.is_handler_async:
-            loop_thread().run(self.middleware.run_async(work))
-        else:
-            self.middleware.run_sync(work)
 
     def _end(self) -> Report:
         """Read what the function returned or raised."""
@@ -380,10 +339,7 @@ class NativeSession:
             return Report(failure=failure_of(error))
         result = TransformOutputResult(error, ended.value if error is None else EmptySentinel, None)
         try:
-            if self.middleware.members:
-                if error is None:
-                    self._hooks(self.middleware.after_execution())
-                self._hooks(self.middleware.transform_output(result))
+            self._hooks.function_ended(result)
             if result.error is not None:
                 return Report(failure=failure_of(result.error))
             return Report(output=encode_output(self._serialized(result.output)))
@@ -403,32 +359,6 @@ class NativeSession:
         )
 
 
-def failure_of(error: BaseException) -> Failure:
-    """Describe an exception as it is stored and shown."""
-    described = error_object(error)
-    retry_at = retry_in = None
-    # Rounded up: never too early.
-    if isinstance(error, RetryAfterError) and error.delay is not None:
-        retry_in = math.ceil(error.delay / _MILLISECOND)
-    elif isinstance(error, RetryAfterError):
-        retry_at = math.ceil(error.retry_after.timestamp() * 1000)
-    stack = described["stack"]
-    return Failure(
-        name=str(described["name"]),
-        message=_storable(str(described["message"])),
-        stack=None if stack is None else _storable(str(stack)),
-        code=str(described["code"]),
-        retriable=error.is_retriable if isinstance(error, Error) else True,
-        retry_at=retry_at,
-        retry_in=retry_in,
-    )
-
-
-def _storable(text: str) -> str:
-    """Cut what is too long to be read, and spell out what no database takes: half of a surrogate pair."""
-    return text[:_MOST_ERROR_TEXT].encode(errors="backslashreplace").decode()
-
-
 def _read(memo: Output) -> object:
     if memo.error is not None:
         raise memo.error.to_step_error()
@@ -437,13 +367,3 @@ def _read(memo: Output) -> object:
 
 async def _awaited(value: Awaitable[object]) -> object:
     return await value
-
-
-def _transforms(member: Middleware | MiddlewareSync) -> bool:
-    """Tell whether a middleware changes what goes in or comes out."""
-    return any(
-        getattr(type(member), hook) is not getattr(base, hook)
-        for base in (Middleware, MiddlewareSync)
-        if isinstance(member, base)
-        for hook in ("transform_input", "transform_output")
-    )
