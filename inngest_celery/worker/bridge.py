@@ -14,7 +14,6 @@ from celery.canvas import Signature
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 from celery.utils import uuid
-from kombu.exceptions import OperationalError
 
 from inngest_celery import ids
 from inngest_celery.engine.lifecycle import INVOKED
@@ -25,6 +24,7 @@ from inngest_celery.store import runs
 from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Run, RunStatus
+from inngest_celery.worker.broker import BROKER_ERRORS
 from inngest_celery.worker.outbox import outbox
 from inngest_celery.worker.runtime import Runtime, runtime_of
 
@@ -185,7 +185,7 @@ def show_result(runtime: Runtime, run_id: str, end: RunEnd) -> None:
         return
     try:
         store_result(runtime, run_id, end.status, json.loads(end.output or "null"))
-    except (OperationalError, OSError) as error:
+    except BROKER_ERRORS as error:
         logger.warning("The result backend does not take results: %s", error, extra={"action": "result_not_shown"})
 
 

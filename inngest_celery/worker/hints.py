@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from celery.utils import uuid
-from kombu.exceptions import OperationalError
 
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.worker.broker import BROKER_ERRORS
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
@@ -34,7 +34,7 @@ def publish(runtime: Runtime, jobs: Iterable[Job]) -> None:
     for position, job in enumerate(wanted):
         try:
             _send(runtime, job, now)
-        except (OperationalError, OSError) as error:
+        except BROKER_ERRORS as error:
             _leave_to_sweep(runtime, wanted[position:], error)
             return
 

@@ -54,7 +54,7 @@ class Runtime:
         try:
             connection = self.app.connection_for_write()
             connection.get_transport_cls()
-        except (KeyError, ImportError) as error:
+        except (KeyError, ImportError, ValueError) as error:
             raise SettingsError(
                 f"The broker's URL cannot be used: {error.args[0]}. Write redis://host:6379/0 or "
                 "amqp://user:password@host//, and install what its transport needs.",

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+
+from inngest_celery.worker.broker import BROKER_ERRORS
 
 logger = logging.getLogger(__name__)
 
@@ -58,5 +59,5 @@ class StepEvents:
                 for kind, fields in events:
                     dispatcher.send(kind, **fields)
                 dispatcher.flush()
-        except (OperationalError, OSError) as error:
+        except BROKER_ERRORS as error:
             logger.debug("Task events were not sent: %s", error, extra={"action": "events_lost"})

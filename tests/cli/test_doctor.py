@@ -199,6 +199,13 @@ def test_nothing_answers(cli: RunCli, shop: Celery, broker: str) -> None:
     assert "2 problems" in output
 
 
+@pytest.mark.parametrize("broker", ["reddis://127.0.0.1/0", "redis://127.0.0.1:port/0"])
+def test_the_broker_is_of_no_kind(cli: RunCli, shop: Celery, broker: str) -> None:
+    shop.conf.broker_url = broker
+    found = json.loads(cli("doctor", "--json", status=1).output)
+    assert [each["code"] for each in found if each["level"] == "problem"] == ["broker_url_invalid"]
+
+
 def test_tables_are_missing(cli: RunCli, shop: Celery, empty_database_url: str) -> None:
     shop.conf.inngest_database_url = empty_database_url
     found = json.loads(cli("doctor", "--json", status=1).output)

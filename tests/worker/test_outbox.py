@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from celery import Celery
 from sqlalchemy.orm import Session
 
 import inngest_celery as inngest
+from inngest_celery.cli.checks.examination import examine
 from inngest_celery.store import schema
 from inngest_celery.testing import Inline
 from inngest_celery.worker.runtime import runtime_of
@@ -93,6 +95,23 @@ def test_many_events_are_sent_in_one_transaction(shop: Shop) -> None:
     assert len(set(ids)) == 100
     assert len([text for text in statements if not text.startswith("BEGIN")]) <= 2
     assert shop.count(schema.event) == 100
+
+
+@pytest.mark.brokers("rabbitmq")
+def test_a_send_succeeds_where_the_broker_refuses_the_password(
+    database_url: str, broker_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = urlsplit(broker_url)
+    app = Celery(
+        "shop", broker=f"amqp://{address.username}:wrong@{address.hostname}:{address.port}//", set_as_current=False
+    )
+    app.conf.inngest_database_url = database_url
+    client = inngest.Inngest(app_id="shop", celery=app)
+    assert len(client.send_sync(ORDER)) == 1
+    assert "will be sent by a worker's sweep" in caplog.text
+    [found] = [finding for finding in examine(app, 0.1) if finding.code == "broker_unreachable"]
+    assert "ACCESS_REFUSED" in found.text
+    app.close()
 
 
 def test_the_same_id_starts_one_run(shop: Shop) -> None:

@@ -71,11 +71,14 @@ def test_an_unknown_run(client: inngest.Inngest) -> None:
         assert caught.value.code == "run_not_found"
 
 
-def test_a_broker_of_no_kind_is_refused_before_anything_is_stored(database_url: str) -> None:
-    app = Celery("wrong", broker="reddis://localhost", set_as_current=False)
+@pytest.mark.parametrize(
+    ("broker", "why"), [("reddis://localhost", "No such transport: reddis"), ("redis://localhost:port/0", "'port'")]
+)
+def test_a_broker_of_no_kind_is_refused_before_anything_is_stored(database_url: str, broker: str, why: str) -> None:
+    app = Celery("wrong", broker=broker, set_as_current=False)
     app.conf.inngest_database_url = database_url
     client = inngest.Inngest(app_id="wrong", celery=app)
-    with pytest.raises(SettingsError, match="No such transport: reddis") as caught:
+    with pytest.raises(SettingsError, match=why) as caught:
         client.send_sync(inngest.Event(name="wrong/event"))
     assert caught.value.code == "broker_url_invalid"
     assert Inline(app, database_url=database_url).drain() == 0

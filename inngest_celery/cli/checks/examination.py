@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from celery import Celery
 from celery.app.utils import sanitize_url
-from kombu.exceptions import OperationalError
 
 from inngest_celery.cli.checks import clocks, configuration, registration, work
 from inngest_celery.cli.checks.findings import Check, Deployment, Finding, Workers, note, problem
@@ -14,6 +13,7 @@ from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.migrate import require_migrated
+from inngest_celery.worker.broker import BROKER_ERRORS
 from inngest_celery.worker.registry import described, functions_of
 from inngest_celery.worker.runtime import Runtime, runtime_of
 
@@ -49,7 +49,7 @@ def examine(app: Celery, timeout: float) -> Iterator[Finding]:
         yield problem(error.code, str(error), "Correct or remove it.")
         return
     runtime = runtime_of(app)
-    broker_error = _broker_error(app)
+    broker_error = _broker_error(runtime)
     if broker_error is not None:
         yield broker_error
     registered = []
@@ -75,12 +75,16 @@ def examine(app: Celery, timeout: float) -> Iterator[Finding]:
         yield from check(deployment)
 
 
-def _broker_error(app: Celery) -> Finding | None:
-    url = sanitize_url(app.conf.broker_url)
+def _broker_error(runtime: Runtime) -> Finding | None:
+    app = runtime.app
     try:
+        runtime.broker_transport  # noqa: B018
+        url = sanitize_url(app.conf.broker_url)
         with app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_TIMEOUT)
-    except (OperationalError, OSError) as error:
+    except SettingsError as error:
+        return problem(error.code, str(error), "Nothing is sent and nothing runs until then.")
+    except BROKER_ERRORS as error:
         where = url or "amqp://localhost, Celery's default, since broker_url is not set"
         return problem(
             "broker_unreachable",
