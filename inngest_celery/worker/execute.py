@@ -10,7 +10,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 from inngest_celery.crash import crash_point
-from inngest_celery.drivers.native.session import NativeSession, Opening, failure_of
+from inngest_celery.drivers.native.failures import failure_of
+from inngest_celery.drivers.native.session import NativeSession, Opening
 from inngest_celery.engine import waiting
 from inngest_celery.engine.decide import decide
 from inngest_celery.engine.report import Failure, Outcome, Report
@@ -108,6 +109,7 @@ class _Turns:
                 outcomes = []
                 if applied.news:
                     self._take_news()
+                    switch_lease(self._job)
                     continue
                 kept = next((job for job in applied.jobs if job.leased_by == self._runtime.worker_name), None)
                 if kept is None:
@@ -212,6 +214,9 @@ class _Turns:
         if self._job.kind is JobKind.STEP:
             if session.has_reached(self._job.key):
                 return self._job.key
+            if self._job.key in self._memos:
+                # Recorded by a worker that kept the job to go on with the function, and died then.
+                return None
             logger.warning(
                 "Run %s did not come to its step %r again: the function has changed, or is not deterministic. "
                 "It goes on with the steps that it did come to.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextvars import Context
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.rows import JobKind, RunStatus
+from inngest_celery.worker import execute
 from tests.functions.bench import Bench
 
 LEASE_MS = 30_000
@@ -90,6 +93,43 @@ def test_of_two_waits_that_resume_at_once_one_is_late_and_nobody_is_warned(
         bench.perform(claimed)
     assert bench.get(run).status is RunStatus.COMPLETED
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_worker_dies_when_it_has_recorded_its_branch_and_goes_on_with_the_other(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(KeyboardInterrupt):
+        pass
+
+    def die_once_both_are_recorded(place: str) -> None:
+        if place == "after_checkpoint" and len(bench.rows(schema.step)) == 2 and not bench.calls["died"]:
+            bench.calls["died"] += 1
+            raise Died
+
+    def branch(name: str) -> None:
+        bench.calls[name] += 1
+        [run] = bench.inline.runs.list()
+        others = [bench.claim(job.subject_id, job.key) for job in bench.jobs(run) if job.leased_by is None]
+        for other in others:
+            assert other is not None
+            # Another worker does not know that this one is inside of a step.
+            Context().run(bench.perform, other)
+
+    @bench.function()
+    def fn(ctx: inngest.ContextSync) -> None:
+        ctx.group.parallel(tuple(partial(ctx.step.run, name, partial(branch, name)) for name in ("left", "right")))
+
+    monkeypatch.setattr(execute, "crash_point", die_once_both_are_recorded)
+    with pytest.raises(Died):
+        bench.run()
+    [job] = bench.rows(schema.job)
+    assert job.kind == JobKind.STEP, "the job that the worker kept"
+    bench.inline.clock.advance(LEASE_MS)
+    bench.inline.drain()
+    [run] = bench.inline.runs.list()
+    assert bench.get(run).status is RunStatus.COMPLETED
+    assert (bench.calls["left"], bench.calls["right"]) == (1, 1)
+    assert "step_not_reached" not in [getattr(record, "action", "") for record in caplog.records]
 
 
 def test_a_stale_step_cannot_write_over_a_run_that_goes_on(bench: Bench) -> None:
