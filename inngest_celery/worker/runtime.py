@@ -71,9 +71,11 @@ class Runtime:
     def worker_name(self) -> str:
         """The name under which this process holds leases; a new one in each process."""
         process = os.getpid()
-        if process not in self._names:
-            self._names[process] = f"{socket.gethostname()}:{process}:{secrets.token_hex(3)}"
-        return self._names[process]
+        name = self._names.get(process)
+        if name is None:
+            # Threads of a pool may all come here first; one name wins.
+            name = self._names.setdefault(process, f"{socket.gethostname()}:{process}:{secrets.token_hex(3)}")
+        return name
 
 
 _guard = threading.Lock()
