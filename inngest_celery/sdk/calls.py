@@ -21,6 +21,7 @@ from inngest_celery.sdk.types import EmptySentinel
 if TYPE_CHECKING:
     from inngest_celery.experimental.ai import BaseAdapter
     from inngest_celery.sdk.client import Inngest
+    from inngest_celery.sdk.function import Function
     from inngest_celery.sdk.session import Session
 
 MAX_ID = 512
@@ -138,6 +139,8 @@ class StepBuilder:
         v: str | None,
     ) -> StepCall:
         _check_id(step_id)
+        if data is not None and not isinstance(data, Mapping):
+            raise StepInvalidError(f'"data" of step "{step_id}" is a dict, not {type(data).__name__}')
         payload: dict[str, object] = {"data": dict(data or {})}
         problem = jsonable.find_problem(payload["data"])
         if problem is not None:
@@ -194,6 +197,17 @@ def answer(data: object) -> dict[str, Any]:
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def full_id(step_id: str, function: Function[Any]) -> str:
+    """Give the id of a function that is to be invoked."""
+    function_id = getattr(function, "id", None)
+    if not isinstance(function_id, str):
+        raise StepInvalidError(
+            f'step "{step_id}" invokes what create_function made, not {type(function).__name__}; '
+            "for a function that is known by its id only there is step.invoke_by_id"
+        )
+    return function_id
 
 
 async def _finish_later(result: Awaitable[object], finish: Callable[[Any], object]) -> object:

@@ -45,6 +45,12 @@ def check(options: Mapping[str, object] | None) -> dict[str, object]:
         >>> check({"queue": "mail", "time_limit": 60})
         {'queue': 'mail', 'time_limit': 60}
     """
+    if options is not None and not isinstance(options, Mapping):
+        raise FunctionConfigInvalidError(
+            f'takes a dict such as {{"queue": "mail"}}, not {type(options).__name__}',
+            path="celery_options",
+            code=ErrorCode.CELERY_OPTION_INVALID,
+        )
     checked = dict(options or {})
     for name, value in checked.items():
         problem = _problem(name, value)

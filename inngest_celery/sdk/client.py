@@ -21,7 +21,7 @@ from inngest_celery.sdk.errors import (
 )
 from inngest_celery.sdk.event import Event, SendEventsResult
 from inngest_celery.sdk.function import Function, FunctionOpts, HandlerAsync, HandlerSync
-from inngest_celery.sdk.middleware import Middleware, MiddlewareChain, MiddlewareSync, UninitializedMiddleware
+from inngest_celery.sdk.middleware import MiddlewareChain, UninitializedMiddleware
 from inngest_celery.sdk.sending import HttpSender, as_list, sending
 from inngest_celery.sdk.serializer import Serializer
 from inngest_celery.sdk.types import EmptySentinel, Logger, T
@@ -81,8 +81,10 @@ class Inngest:
         serializer: Serializer | None = None,
         signing_key: str | None = None,
     ) -> None:
-        if not app_id.strip():
-            raise FunctionConfigInvalidError("the id is empty; give the app one that never changes", path="app_id")
+        if not isinstance(app_id, str) or not app_id.strip():
+            raise FunctionConfigInvalidError(
+                f'give the app an id that never changes, such as "shop", not {app_id!r}', path="app_id"
+            )
         self.app_id = app_id
         self.is_production = environment.is_production(is_production)
         self.logger: Logger = logger or logging.getLogger(__name__)
@@ -156,11 +158,8 @@ class Inngest:
 
     def add_middleware(self, middleware: UninitializedMiddleware) -> None:
         """Append middleware, for all functions and sends from now on."""
-        if isinstance(middleware, Middleware | MiddlewareSync):
-            raise FunctionConfigInvalidError(
-                f"give the class {type(middleware).__name__}, not an instance: each execution makes its own",
-                path="middleware",
-            )
+        for path, code, message in rules.middleware_problems([middleware]):
+            raise FunctionConfigInvalidError(message, code=code, path=path)
         self.middleware.append(middleware)
 
     def set_logger(self, logger: Logger) -> None:

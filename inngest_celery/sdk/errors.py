@@ -148,18 +148,19 @@ class FunctionConfigInvalidError(Error):
 
 
 class EventInvalidError(Error):
-    """An event cannot be sent. Nothing of the call was stored or sent.
+    """An event cannot be made or sent. Nothing of the call was stored or sent.
 
     Attributes:
-        index: which event of the call, from 0.
-        field: which of its fields.
+        index: which event of the call, from 0; None for one that could not even be made.
+        field: which of its fields; empty for what is no event at all.
     """
 
     code: str = ErrorCode.EVENT_INVALID
     is_retriable = False
 
-    def __init__(self, message: str, *, index: int, field: str, code: str = ErrorCode.EVENT_INVALID) -> None:
-        super().__init__(f"events[{index}].{field}: {message}")
+    def __init__(self, message: str, *, index: int | None, field: str, code: str = ErrorCode.EVENT_INVALID) -> None:
+        subject = "Event" if index is None else f"events[{index}]"
+        super().__init__(f"{subject}.{field}: {message}" if field else f"{subject}: {message}")
         self.code = code
         self.index = index
         self.field = field

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
+from inngest_celery.sdk.errors import ErrorCode, EventInvalidError
 from inngest_celery.sdk.model import Model
 from inngest_celery.sdk.types import JSON
 
 
-class Event(Model):
+class _Event(Model):
+    """Refuses fields of the wrong type with an error that names the field."""
+
+    def __init__(self, **fields: object) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field = str(problem["loc"][0])
+            code = ErrorCode.EVENT_NAME_INVALID if field == "name" else ErrorCode.EVENT_INVALID
+            raise EventInvalidError(problem["msg"], index=None, field=field, code=code) from None
+
+
+class Event(_Event):
     """Something that happened. It starts the functions that it triggers and resumes the steps that wait for it.
 
     Args:
@@ -20,7 +34,7 @@ class Event(Model):
         ts: when it happened, in milliseconds since 1970; now, if left out.
 
     Raises:
-        pydantic.ValidationError: a field has the wrong type.
+        EventInvalidError: the name is missing, or a field has the wrong type.
 
     Example:
         >>> Event(name="shop/order.placed", data={"order": 7}).to_dict()

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
-from inngest_celery.sdk import config
+from inngest_celery.sdk import config, effects
 from inngest_celery.sdk.context import Context, ContextSync, current_step
 from inngest_celery.sdk.types import EmptySentinel, T
 
@@ -121,17 +121,24 @@ class Function(Generic[T]):
 
     @property
     def is_handler_async(self) -> bool:
-        return inspect.iscoroutinefunction(self.handler)
+        return _is_async(self.handler)
 
     @property
     def is_on_failure_handler_async(self) -> bool | None:
         """None if there is no failure handler."""
-        return None if self.opts.on_failure is None else inspect.iscoroutinefunction(self.opts.on_failure)
+        return None if self.opts.on_failure is None else _is_async(self.opts.on_failure)
 
     def start(self, ctx: Context | ContextSync) -> Awaitable[T] | T:
         """Call the handler, for a driver, which does so in a ``contextvars`` context of the run's own."""
         current_step.set(ctx.step)
-        return self.handler(ctx)  # type: ignore[arg-type]
+        result = self.handler(ctx)  # type: ignore[arg-type]
+        if not self.is_handler_async:
+            effects.refuse_awaitable(
+                result,
+                f"the handler of {self.id} is not async, but gave something to await (a decorator around an async "
+                "function, perhaps); define it with async def",
+            )
+        return result
 
     def get_id(self) -> str:
         """Give the full id."""
@@ -219,6 +226,11 @@ _SAME = (
     "throttle",
     "timeouts",
 )
+
+
+def _is_async(handler: Callable[..., object]) -> bool:
+    """Tell whether a handler is a coroutine function, or an object that is called as one."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 
 def _without_none(value: object) -> object:

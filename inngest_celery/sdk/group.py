@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
+from inngest_celery.sdk.errors import StepInvalidError
 from inngest_celery.sdk.types import T
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Group:
 
         Mirrors https://www.inngest.com/docs/reference/python/steps/parallel
         """
-        results = await self._session.parallel(tuple(callables), race=parallel_mode is ParallelMode.RACE)
+        results = await self._session.parallel(_branches(callables), race=parallel_mode is ParallelMode.RACE)
         return cast("tuple[T, ...]", results)
 
 
@@ -64,5 +66,18 @@ class GroupSync:
         parallel_mode: ParallelMode = ParallelMode.WAIT,
     ) -> tuple[T, ...]:
         """Run branches side by side and give their results in the branches' order; see :meth:`Group.parallel`."""
-        results = self._session.parallel_sync(tuple(callables), race=parallel_mode is ParallelMode.RACE)
+        results = self._session.parallel_sync(_branches(callables), race=parallel_mode is ParallelMode.RACE)
         return cast("tuple[T, ...]", results)
+
+
+def _branches(callables: tuple[Callable[[], T], ...]) -> tuple[Callable[[], T], ...]:
+    branches = tuple(callables)
+    for branch in branches:
+        if not callable(branch):
+            if inspect.iscoroutine(branch):
+                branch.close()
+            raise StepInvalidError(
+                f"group.parallel takes functions, not {type(branch).__name__}; "
+                'write lambda: ctx.step.run("id", ...) instead of ctx.step.run("id", ...)'
+            )
+    return branches

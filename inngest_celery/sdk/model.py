@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from inngest_celery.sdk.errors import FunctionConfigInvalidError
+from inngest_celery.sdk.errors import EventInvalidError, FunctionConfigInvalidError
 
 
 class Model(BaseModel):
@@ -17,7 +17,7 @@ class Model(BaseModel):
         """Make one from parsed JSON; gives the error, and does not raise it, when the JSON does not fit."""
         try:
             return cls.model_validate(raw)
-        except (ValueError, FunctionConfigInvalidError) as error:
+        except (ValueError, EventInvalidError, FunctionConfigInvalidError) as error:
             return error
 
     def to_dict(self) -> dict[str, object]:

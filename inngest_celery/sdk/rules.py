@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 from inngest_celery.sdk import config, durations
 from inngest_celery.sdk.errors import ErrorCode, FunctionConfigInvalidError
 from inngest_celery.sdk.function import Function, FunctionOpts
+from inngest_celery.sdk.middleware import Middleware, MiddlewareSync
 
 MAX_RETRIES = 20
 MAX_TRIGGERS = 10
@@ -33,6 +34,7 @@ def check(function: Function[Any]) -> None:
     for problems in (
         _identity(opts),
         _handlers(function),
+        middleware_problems(function.middleware),
         _retries(opts),
         _triggers(function.triggers),
         _concurrency(opts.concurrency or []),
@@ -76,6 +78,16 @@ def _handler_problem(handler: Callable[..., object]) -> str | None:
     except ValueError:
         return None  # Built in: it has no signature to look at.
     return None
+
+
+def middleware_problems(members: Sequence[object]) -> Problems:
+    """Say which of these make no middleware."""
+    for member in members:
+        if isinstance(member, Middleware | MiddlewareSync):
+            kind = type(member).__name__
+            yield "middleware", _INVALID, f"give the class {kind}, not an instance: each execution makes its own"
+        elif not callable(member):
+            yield "middleware", _INVALID, f"takes classes derived from Middleware or MiddlewareSync, not {member!r}"
 
 
 def _retries(opts: FunctionOpts) -> Problems:

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from inngest_celery.sdk import jsonable
 from inngest_celery.sdk.effects import Effect, Work
@@ -54,8 +54,17 @@ def sending(
 
 
 def as_list(events: Event | list[Event]) -> list[Event]:
-    """Give a new list, so that middleware does not change the caller's."""
-    return [events] if isinstance(events, Event) else list(events)
+    """Give a new list, so that middleware does not change the caller's.
+
+    Raises:
+        EventInvalidError: something in it is no event.
+    """
+    given: list[object] = list(events) if isinstance(events, list | tuple) else [events]
+    for index, event in enumerate(given):
+        if not isinstance(event, Event):
+            message = f'is no Event but {type(event).__name__}; write Event(name="shop/order.placed", data={{...}})'
+            raise EventInvalidError(message, index=index, field="")
+    return cast("list[Event]", given)
 
 
 def check_events(events: Sequence[Event]) -> None:

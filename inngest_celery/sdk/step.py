@@ -57,7 +57,7 @@ class Step:
 
         Mirrors https://www.inngest.com/docs/reference/python/steps/invoke
         """
-        call = self._build.invoke(step_id, function.id, data, timeout, v)
+        call = self._build.invoke(step_id, calls.full_id(step_id, function), data, timeout, v)
         return cast(T, self._build.revive(await self._session.reach(call), function.output_type))
 
     async def invoke_by_id(
@@ -169,7 +169,7 @@ class StepSync:
         v: str | None = None,
     ) -> T:
         """Run another function and give its result; see :meth:`Step.invoke`."""
-        call = self._build.invoke(step_id, function.id, data, timeout, v)
+        call = self._build.invoke(step_id, calls.full_id(step_id, function), data, timeout, v)
         return cast(T, self._build.revive(self._session.reach_sync(call), function.output_type))
 
     def invoke_by_id(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pydantic
 import pytest
 import sqlalchemy as sa
 from celery import Celery
@@ -139,8 +138,58 @@ def test_events(bench: Bench, event: dict[str, Any], code: str, field: str) -> N
 
 @pytest.mark.parametrize("data", ["text", 7, [1]])
 def test_data_that_is_no_object(data: Any) -> None:
-    with pytest.raises(pydantic.ValidationError):
+    with pytest.raises(EventInvalidError, match=r"^Event.data: .*dictionary") as raised:
         inngest.Event(name="a", data=data)
+    assert (raised.value.code, raised.value.field) == ("event_invalid", "data")
+
+
+@pytest.mark.parametrize("name", [{}, {"name": 7}, {"name": None}])
+def test_an_event_without_a_name(name: Any) -> None:
+    with pytest.raises(EventInvalidError, match=r"^Event.name: ") as raised:
+        inngest.Event(data={}, **name)
+    assert raised.value.code == "event_name_invalid"
+
+
+@pytest.mark.parametrize("events", ["a", {"name": "a"}, ["a"], [{"name": "a"}], None, inngest.Event])
+def test_what_is_no_event(bench: Bench, events: Any) -> None:
+    assert bench.inline
+    with pytest.raises(EventInvalidError, match=r"^events\[0\]: is no Event") as raised:
+        bench.client.send_sync(events)
+    assert raised.value.code == "event_invalid"
+    assert not bench.rows(schema.event)
+
+
+async def handler(ctx: inngest.Context) -> None:
+    """What stands for a function where one is wanted."""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda ctx: ctx.step.invoke("i", function="app-other"),
+        lambda ctx: ctx.step.invoke("i", function=handler),
+        lambda ctx: ctx.step.invoke_by_id("i", function_id="other", data=[1]),
+        lambda ctx: ctx.group.parallel((ctx.step.run("s", handler, ctx),)),
+        lambda ctx: ctx.group.parallel((ctx.step.sleep("s", 1000),)),
+    ],
+)
+def test_steps_that_can_never_work_are_not_tried_again(bench: Bench, use: Any) -> None:
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> None:
+        await use(ctx)
+
+    run = bench.run()
+    assert bench.error(run)["code"] == "step_invalid"
+
+
+def test_a_decorated_handler_that_hides_that_it_is_async(bench: Bench) -> None:
+    @bench.function()
+    def fn(ctx: inngest.Context) -> Any:
+        return handler(ctx)
+
+    error = bench.error(bench.run())
+    assert error["code"] == "async_unsupported"
+    assert "async def" in error["message"]
 
 
 def test_unknown_setting(bench: Bench) -> None:

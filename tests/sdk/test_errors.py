@@ -103,7 +103,7 @@ def test_stacks_of_causes_and_groups_are_cleaned_too() -> None:
         inngest.Inngest(app_id="")
     with pytest.raises(ExceptionGroup) as group:
         raise ExceptionGroup("several", [ours.value]) from ours.value
-    assert "the id is empty" in user_stack(group.value)
+    assert "give the app an id" in user_stack(group.value)
     assert "inngest_celery/sdk" not in user_stack(group.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 from typing import Any
 
@@ -45,6 +46,16 @@ def test_facts_of_a_sync_function(client: inngest.Inngest) -> None:
     assert function.is_on_failure_handler_async is None
     assert function.on_failure_fn_id is None
     assert function.on_failure_function is None
+
+
+def test_an_object_that_is_called_as_a_coroutine_is_async(client: inngest.Inngest) -> None:
+    class Handler:
+        async def __call__(self, ctx: inngest.Context) -> None: ...
+
+    async def with_extra(extra: int, ctx: inngest.Context) -> None: ...
+
+    for number, handler in enumerate((Handler(), functools.partial(with_extra, 1), Handler().__call__)):
+        assert client.create_function(fn_id=str(number), trigger=EVENT)(handler).is_handler_async
 
 
 def test_it_is_called_as_its_celery_task(client: inngest.Inngest, celery_app: Celery) -> None:

@@ -26,6 +26,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str, str]] = {
     "retries below 0": (lambda: {"retries": -1}, INVALID, "retries", "0 to 20"),
     "retries above 20": (lambda: {"retries": 21}, INVALID, "retries", "0 to 20"),
     "empty id": (lambda: {"fn_id": " "}, INVALID, "fn_id", "empty"),
+    "Celery options as a list": (
+        lambda: {"celery_options": ["queue"]},
+        "celery_option_invalid",
+        "celery_options",
+        "takes a dict",
+    ),
     "long id": (lambda: {"fn_id": "x" * 252}, INVALID, "fn_id", "255"),
     "no trigger": (lambda: {"trigger": []}, INVALID, "trigger", "1 to 10"),
     "trigger of another type": (
@@ -333,6 +339,13 @@ def test_middleware_is_a_class(client: inngest.Inngest) -> None:
         client.add_middleware(inngest.MiddlewareSync(client, None))  # type: ignore[arg-type]
 
 
-def test_an_app_has_an_id() -> None:
+def test_middleware_of_a_function_is_a_class_too(client: inngest.Inngest) -> None:
+    for wrong in (inngest.MiddlewareSync(client, None), "text"):
+        with pytest.raises(FunctionConfigInvalidError, match="middleware: "):
+            client.create_function(fn_id="a", trigger=EVENT, middleware=[wrong])(sync_handler)  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("app_id", ["", " ", None, 7])
+def test_an_app_has_an_id(app_id: Any) -> None:
     with pytest.raises(FunctionConfigInvalidError, match="app_id"):
-        inngest.Inngest(app_id="")
+        inngest.Inngest(app_id=app_id)
