@@ -65,7 +65,11 @@ class Settings(BaseModel):
     retry_interval: float | None = Field(
         None, gt=0, description="A constant delay between attempts instead of the official table; for development."
     )
-    clock: str = Field("system", description="`system`, or `file:<path>` for a clock that tests can move.")
+    clock: str = Field(
+        "system",
+        pattern="^(system|file:.+)$",
+        description="`system`, or `file:<path>` for a clock that tests can move.",
+    )
     pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
 
     @property

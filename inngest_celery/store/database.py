@@ -72,7 +72,16 @@ class Database:
 
     @contextmanager
     def autocommit(self) -> Iterator[sa.Connection]:
-        """Lend a connection on which every statement is a transaction of its own."""
+        """Lend a connection for single statements, each of which is a transaction of its own.
+
+        With MySQL the block is one transaction. To switch a connection to and fro takes two round trips more there,
+        and SQLAlchemy neither explains nor survives it when the server closes the connection just then: the error is
+        the bare driver's, and the connection's place in the pool is lost.
+        """
+        if self.dialect == "mysql":
+            with self.transaction() as connection:
+                yield connection
+            return
         with self._autocommit_engine.connect() as connection:
             yield connection
 
@@ -97,8 +106,7 @@ class Database:
             self._autocommit = self._connect_server("AUTOCOMMIT")
             engine = self._autocommit.execution_options(isolation_level="READ COMMITTED")
         else:
-            engine = self._connect_server("READ COMMITTED")
-            self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+            engine = self._autocommit = self._connect_server("READ COMMITTED")
         return engine
 
     def _connect_server(self, usually: str) -> sa.Engine:
@@ -185,6 +193,34 @@ def _read_url(text: str) -> sa.URL:
     if url.get_backend_name() not in SUPPORTED:
         raise DatabaseError(
             "database_unsupported",
-            f"inngest_database_url names {url.get_backend_name()}; supported are PostgreSQL, MySQL/MariaDB and SQLite.",
+            f"inngest_database_url names {url.get_backend_name()}; supported are PostgreSQL (postgresql+psycopg://), "
+            "MySQL/MariaDB (mysql+pymysql://) and SQLite (sqlite:///).",
         )
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise DatabaseError(
+            "database_url_invalid",
+            "inngest_database_url names a database in memory, which no other process or connection would see. Write "
+            "for example sqlite:///path/to/file.db.",
+        )
+    url = url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+    _require_driver(url)
+    return url
+
+
+def _require_driver(url: sa.URL) -> None:
+    try:
+        dialect = url.get_dialect()
+        dialect.import_dbapi()
+    except (exc.NoSuchModuleError, ImportError) as error:
+        raise DatabaseError(
+            "database_driver_missing",
+            f"The driver of {url.drivername}:// in inngest_database_url is not installed ({error}). Write "
+            "postgresql+psycopg:// and install inngest-celery[postgres], or mysql+pymysql:// and "
+            "inngest-celery[mysql].",
+        ) from error
+    if dialect.is_async:
+        raise DatabaseError(
+            "database_url_invalid",
+            f"{url.drivername}:// in inngest_database_url is for async code. Write postgresql+psycopg:// or "
+            "mysql+pymysql://; client.send stays async, and takes an AsyncSession.",
+        )

@@ -199,9 +199,26 @@ def test_unknown_setting(bench: Bench) -> None:
     assert raised.value.code == "setting_invalid"
 
 
+@pytest.mark.parametrize("clock", ["", "sundial", "file:"])
+def test_a_clock_of_no_kind(bench: Bench, clock: str) -> None:
+    bench.app.conf.inngest_clock = clock
+    with pytest.raises(SettingsError, match="inngest_clock: "):
+        settings_of(bench.app)
+
+
 @pytest.mark.parametrize(
     ("url", "code"),
-    [("nonsense", "database_url_invalid"), ("oracle://x/y", "database_unsupported"), ("", "database_url_invalid")],
+    [
+        ("nonsense", "database_url_invalid"),
+        ("", "database_url_invalid"),
+        ("sqlite://", "database_url_invalid"),
+        ("sqlite:///:memory:", "database_url_invalid"),
+        ("postgresql+psycopg_async://x/y", "database_url_invalid"),
+        ("postgresql+nodriver://x/y", "database_driver_missing"),
+        ("mysql+nodriver://x/y", "database_driver_missing"),
+        ("oracle://x/y", "database_unsupported"),
+        ("postgres://x/y", "database_unsupported"),
+    ],
 )
 def test_database_urls(url: str, code: str) -> None:
     with pytest.raises(DatabaseError) as raised:

@@ -79,13 +79,12 @@ def _broker_error(runtime: Runtime) -> Finding | None:
     app = runtime.app
     try:
         runtime.broker_transport  # noqa: B018
-        url = sanitize_url(app.conf.broker_url)
         with app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_TIMEOUT)
     except SettingsError as error:
         return problem(error.code, str(error), "Nothing is sent and nothing runs until then.")
     except BROKER_ERRORS as error:
-        where = url or "amqp://localhost, Celery's default, since broker_url is not set"
+        where = sanitize_url(app.conf.broker_url) or "amqp://localhost, Celery's default, since broker_url is not set"
         return problem(
             "broker_unreachable",
             f"The broker does not answer ({where}): {error}",
