@@ -74,9 +74,8 @@ class Database:
     def autocommit(self) -> Iterator[sa.Connection]:
         """Lend a connection for single statements, each of which is a transaction of its own.
 
-        With MySQL the block is one transaction. To switch a connection to and fro takes two round trips more there,
-        and SQLAlchemy neither explains nor survives it when the server closes the connection just then: the error is
-        the bare driver's, and the connection's place in the pool is lost.
+        With MySQL the block is one transaction. To switch a connection to and fro takes two round trips more there, and
+        where the server has closed it meanwhile, the error is the bare driver's, for which nobody is prepared.
         """
         if self.dialect == "mysql":
             with self.transaction() as connection:

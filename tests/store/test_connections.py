@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
@@ -27,6 +28,38 @@ def test_an_idle_connection_that_the_server_closed_is_replaced(
         connection.exec_driver_sql(_CLOSE[database.dialect].format(number))
     with database.transaction() as connection:
         assert connection.exec_driver_sql(_ME[database.dialect]).scalar_one() != number
+    database.dispose()
+    other.dispose()
+
+
+@pytest.mark.databases("postgres", "mariadb")
+@pytest.mark.parametrize("mode", ["autocommit", "transaction"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_busy_connection_that_the_server_closes_is_an_error_of_sqlalchemy_or_none(
+    database_url: str, mode: str, when: str
+) -> None:
+    database, other = Database(database_url, pool_size=1), Database(database_url)
+
+    def use(*, closing: bool = False) -> int:
+        with getattr(database, mode)() as connection:
+            number = int(connection.exec_driver_sql(_ME[database.dialect]).scalar_one())
+            if closing:
+                close(number)
+        return number
+
+    def close(number: int) -> None:
+        with other.autocommit() as connection:
+            connection.exec_driver_sql(_CLOSE[database.dialect].format(number))
+
+    first = use()
+    if when == "before":
+        close(first)
+    # Everybody who is ready for a lost connection expects it as this, here or at the next use.
+    for closing in (when == "after", False):
+        with suppress(sa.exc.DBAPIError):
+            use(closing=closing)
+    assert use() != first
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     database.dispose()
     other.dispose()
 
