@@ -260,6 +260,9 @@ class _Turns:
     def _tell_refused(self, outcomes: list[Outcome]) -> None:
         """Warn of work that was done in vain; to be late with nothing, as of two parallel branches one is, is usual."""
         for outcome in outcomes:
+            if outcome.task_id is None:
+                # A timer went off; nobody did anything for it.
+                continue
             logger.warning(
                 "The result of %s of run %s was not recorded: the run has ended, or its lease was lost.",
                 outcome.name,
