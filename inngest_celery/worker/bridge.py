@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from celery import states
@@ -14,6 +15,7 @@ from celery.canvas import Signature
 from celery.exceptions import Ignore
 from celery.result import AsyncResult
 from celery.utils import uuid
+from celery.utils.time import maybe_make_aware
 
 from inngest_celery import ids
 from inngest_celery.engine.lifecycle import INVOKED
@@ -48,8 +50,7 @@ def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, 
     runtime = runtime_of(task.app)
     run_id = ids.new(runtime.clock.now())
     task_id = options.get("task_id") or run_id
-    canvas = {name: _plain(options[name]) for name in _CANVAS if options.get(name)}
-    _invoke(task, run_id, str(task_id), args or (), kwargs or {}, canvas)
+    _invoke(task, run_id, str(task_id), args or (), kwargs or {}, _kept(options), ts=_due_at(runtime, options))
     return task.app.AsyncResult(str(task_id))
 
 
@@ -70,11 +71,28 @@ def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapp
         "root_id": request.root_id,
         "parent_id": request.parent_id,
     }
-    kept = {name: _plain(value) for name, value in canvas.items() if value}
     # The message may come twice; its run is the same one.
     run_id = ids.derived(runtime_of(task.app).clock.now(), str(request.id))
-    _invoke(task, run_id, str(request.id), args, kwargs, kept)
+    _invoke(task, run_id, str(request.id), args, kwargs, _kept(canvas))
     raise Ignore
+
+
+def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what of a call has to be kept for its end. A task's index in its group may well be 0."""
+    return {name: _plain(options[name]) for name in _CANVAS if options.get(name) not in (None, [], ())}
+
+
+def _due_at(runtime: Runtime, options: Mapping[str, Any]) -> int:
+    """Give when a call with a countdown or an ETA is due, in milliseconds; 0 for one that is due now."""
+    eta, countdown = options.get("eta"), options.get("countdown")
+    if countdown is not None:
+        return runtime.clock.now() + round(float(countdown) * 1000)
+    if eta is None:
+        return 0
+    if isinstance(eta, str):
+        eta = datetime.fromisoformat(eta)
+    aware: datetime = maybe_make_aware(eta, runtime.app.timezone)
+    return round(aware.timestamp() * 1000)
 
 
 def _invoke(
@@ -84,6 +102,8 @@ def _invoke(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     canvas: dict[str, Any],
+    *,
+    ts: int = 0,
 ) -> None:
     data = _event_data(args, kwargs)
     data["_inngest"] = {
@@ -92,7 +112,7 @@ def _invoke(
         "celery": {"task_id": task_id, "task": task.name, **canvas},
     }
     # The task id is the idempotency key: a message that is delivered again starts nothing new.
-    outbox(task.app).send([Event(name=INVOKED, data=data, id=task_id)])
+    outbox(task.app).send([Event(name=INVOKED, data=data, id=task_id, ts=ts)])
 
 
 def _event_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

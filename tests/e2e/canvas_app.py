@@ -26,6 +26,11 @@ def total(numbers: list[int]) -> int:
     return sum(numbers)
 
 
+@app.task(name="echo")  # type: ignore[untyped-decorator]
+def echo(numbers: list[int]) -> list[int]:
+    return numbers
+
+
 @client.create_function(fn_id="add-one", trigger=inngest.TriggerEvent(event="canvas/add"), retries=0)
 def add_one(ctx: inngest.ContextSync) -> int:
     number = ctx.event.data["args"][0] if "args" in ctx.event.data else ctx.event.data["number"]

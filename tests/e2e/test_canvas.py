@@ -61,6 +61,10 @@ def test_a_chord_waits_for_runs(canvas: Any) -> None:
     assert result.get(timeout=LONG) == 2 + 4 + 4
 
 
+def test_a_chord_keeps_the_order_of_its_runs(canvas: Any) -> None:
+    assert chord([canvas.add_one.s(number) for number in range(4)], canvas.echo.s())().get(timeout=LONG) == [1, 2, 3, 4]
+
+
 def test_a_link_gets_the_output(canvas: Any) -> None:
     result = canvas.add_one.apply_async((1,), link=canvas.double.s().set(task_id="linked"))
     assert result.get(timeout=LONG) == 2

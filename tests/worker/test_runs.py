@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -62,6 +64,26 @@ def test_waiting_begins_before_the_run_does(client: inngest.Inngest, database_ur
     inline.drain()
     waiting.join()
     assert outputs == ["done"]
+
+
+@pytest.mark.parametrize(
+    "delay",
+    [
+        lambda now: {"countdown": 3600},
+        lambda now: {"eta": now + timedelta(hours=1)},
+        lambda now: {"eta": (now + timedelta(hours=1)).isoformat()},
+        lambda now: {"eta": (now + timedelta(hours=1)).replace(tzinfo=None)},
+    ],
+)
+def test_a_call_with_a_countdown_or_an_eta_waits_in_the_database(
+    client: inngest.Inngest, database_url: str, delay: Callable[[datetime], dict[str, Any]]
+) -> None:
+    inline = Inline(client.celery, database_url=database_url)
+    client.functions["runs-one"].apply_async(**delay(datetime.now(UTC)))
+    inline.advance(timedelta(minutes=59))
+    assert [run for run in client.runs.list() if run.started_at] == []
+    inline.advance(timedelta(minutes=2))
+    assert [run.output for run in client.runs.list()] == ["done"]
 
 
 def test_an_unknown_run(client: inngest.Inngest) -> None:
