@@ -222,7 +222,7 @@ class AI:
         self._step = step
 
     async def infer(self, step_id: str, *, adapter: BaseAdapter, body: dict[str, Any]) -> dict[str, Any]:
-        """Call a model, and give its answer as JSON. The function does not occupy a worker meanwhile.
+        """Call a model, once, and give its answer as JSON. The worker waits for it, as in ``run``.
 
         Args:
             step_id: the step's id.
