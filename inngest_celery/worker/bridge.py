@@ -19,7 +19,7 @@ from celery.utils.time import maybe_make_aware
 
 from inngest_celery import ids
 from inngest_celery.engine.lifecycle import INVOKED
-from inngest_celery.sdk.errors import StepError
+from inngest_celery.sdk.errors import ErrorCode, FunctionConfigInvalidError, StepError
 from inngest_celery.sdk.event import Event
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import runs
@@ -39,6 +39,18 @@ logger = logging.getLogger(__name__)
 _CANVAS = ("chain", "link", "link_error", "chord", "group_id", "group_index", "root_id", "parent_id")
 
 
+_OF_THE_FUNCTION = "set it for the function, with create_function(celery_options=...)"
+# Options of one message, which would be lost without a word.
+_INSTEAD = {
+    "exchange": _OF_THE_FUNCTION,
+    "expires": "use create_function(timeouts=Timeouts(start=...))",
+    "queue": _OF_THE_FUNCTION,
+    "routing_key": _OF_THE_FUNCTION,
+    "soft_time_limit": _OF_THE_FUNCTION,
+    "time_limit": _OF_THE_FUNCTION,
+}
+
+
 def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, Any]) -> AsyncResult:
     """Start a run for ``delay()``, ``apply_async()`` or the first task of a canvas.
 
@@ -46,12 +58,26 @@ def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, 
 
     Returns:
         The Celery result. Its id is the run's id, unless the caller or the canvas chose one.
+
+    Raises:
+        FunctionConfigInvalidError: an option belongs to a message, and a run is none (``celery_option_invalid``).
     """
+    _refuse_message_options(task, options)
     runtime = runtime_of(task.app)
     run_id = ids.new(runtime.clock.now())
     task_id = options.get("task_id") or run_id
     _invoke(task, run_id, str(task_id), args or (), kwargs or {}, _kept(options), ts=_due_at(runtime, options))
     return task.app.AsyncResult(str(task_id))
+
+
+def _refuse_message_options(task: FunctionTask, options: Mapping[str, Any]) -> None:
+    for name, instead in _INSTEAD.items():
+        if options.get(name) is not None:
+            raise FunctionConfigInvalidError(
+                f"a call of {task.name} starts a run, which is many messages: {instead}",
+                path=name,
+                code=ErrorCode.CELERY_OPTION_INVALID,
+            )
 
 
 def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

@@ -59,9 +59,15 @@ class LeaseKeeper:
     def _renew(self, jobs: list[Job], until: int) -> None:
         try:
             lost = job_rows.renew(self._runtime.database, jobs, until)
-        except SQLAlchemyError as error:
+        except Exception as error:
             # The next round tries again. A lease that runs out meanwhile is fenced off: nothing is recorded twice.
-            logger.warning("Could not renew %d lease(s): %s", len(jobs), error, extra={"action": "lease_not_renewed"})
+            logger.warning(
+                "Could not renew %d lease(s): %s",
+                len(jobs),
+                error,
+                exc_info=not isinstance(error, SQLAlchemyError),
+                extra={"action": "lease_not_renewed"},
+            )
             return
         for job in jobs:
             job.leased_until = until

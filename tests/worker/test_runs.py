@@ -104,3 +104,11 @@ def test_a_broker_of_no_kind_is_refused_before_anything_is_stored(database_url: 
         client.send_sync(inngest.Event(name="wrong/event"))
     assert caught.value.code == "broker_url_invalid"
     assert Inline(app, database_url=database_url).drain() == 0
+
+
+@pytest.mark.parametrize("option", ["queue", "expires", "time_limit", "routing_key"])
+def test_a_call_refuses_what_would_be_lost(client: inngest.Inngest, option: str) -> None:
+    with pytest.raises(inngest.FunctionConfigInvalidError, match=f"{option}: a call of runs/one") as caught:
+        client.functions["runs-one"].apply_async(**{option: 1})
+    assert caught.value.code == "celery_option_invalid"
+    assert client.runs.list() == []

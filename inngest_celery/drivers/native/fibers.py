@@ -67,7 +67,9 @@ class AsyncFiber:
         self._function = function
         self._context = context
         self._main: asyncio.Task[object] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # Each task that the function has started and that still runs, with the task that started it.
+        self._tasks: dict[asyncio.Task[Any], asyncio.Task[Any] | None] = {}
+        self._at_step: set[asyncio.Task[Any] | None] = set()
         self._suspended: dict[str, asyncio.Future[object]] = {}
         self._unread = dict.fromkeys(order)
         self._held: dict[str, asyncio.Future[None]] = {}
@@ -80,13 +82,16 @@ class AsyncFiber:
         """Stop the calling coroutine until its step is resolved. Runs on the loop."""
         future: asyncio.Future[object] = self._thread.loop.create_future()
         self._suspended[key] = future
-        if asyncio.current_task() is not self._main:
+        task = asyncio.current_task()
+        self._at_step.add(task)
+        if task is not self._main:
             self._branched = True
         self._stir()
         try:
             return await future
         finally:
             self._suspended.pop(key, None)
+            self._at_step.discard(task)
 
     async def take_turn(self, key: str) -> None:
         """Let the calling coroutine read what a recorded step gave, once those that ended before have been read.
@@ -187,15 +192,16 @@ class AsyncFiber:
         return any(not future.done() for future in self._suspended.values())
 
     def _stragglers(self) -> bool:
-        """Tell whether a branch is neither at a step nor waiting for its own branches (one such wait is usual)."""
-        return len(self._tasks) - len(self._suspended) > 1
+        """Tell whether a task is neither at a step nor waiting, as it seems, for tasks that it has started."""
+        parents = set(self._tasks.values())
+        return any(task not in self._at_step and task not in parents for task in self._tasks)
 
     def _watch(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
+        self._tasks[task] = asyncio.current_task()
         task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if self._closing and not task.cancelled():
             # Seen: asyncio need not report that nobody has looked at the suspension.
             task.exception()
