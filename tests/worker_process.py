@@ -32,7 +32,8 @@ class WorkerProcess:
         queues: what it consumes; the app's default queue if empty.
         env: variables on top of this process's own.
         options: more options for the command line.
-        timeout: seconds until it must be ready, and until a stop must be done.
+        timeout: seconds until it must be ready, and until a stop must be done. A child of Celery's prefork pool may
+            wait 30 seconds, at its end, for its results to be read.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class WorkerProcess:
         queues: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
-        timeout: float = 30.0,
+        timeout: float = 60.0,
     ) -> None:
         self.name = log.stem
         self._log = log

@@ -34,12 +34,14 @@ class Database:
         url: SQLAlchemy URL.
         pool_size: connections that a process keeps.
         schema: database schema of the tables (PostgreSQL only; elsewhere name the database in the URL).
+        patience: seconds after which the server ends a transaction whose client does nothing, so that a process that is
+            frozen in the middle of one does not hold its locks for ever (PostgreSQL and MariaDB).
 
     Raises:
         DatabaseError: the URL cannot be read or names a database that is not supported.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5, schema: str | None = None) -> None:
+    def __init__(self, url: str, *, pool_size: int = 5, schema: str | None = None, patience: int = 30) -> None:
         self.url = _read_url(url)
         self.dialect = "mysql" if self.url.get_backend_name() == "mariadb" else self.url.get_backend_name()
         if schema and self.dialect != "postgresql":
@@ -48,6 +50,7 @@ class Database:
                 "inngest_table_schema works on PostgreSQL only; elsewhere put the tables into a database of their own.",
             )
         self._pool_size = pool_size
+        self._patience = patience
         self.schema = schema
         self._engine: sa.Engine | None = None
         self._process = 0
@@ -111,9 +114,13 @@ class Database:
     def _connect_server(self, usually: str) -> sa.Engine:
         options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800}
         options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": usually}
-        if self.schema:
-            options["connect_args"] = {"options": f"-csearch_path={_search_path(self.schema)}"}
+        if self.dialect == "postgresql":
+            settings = [f"-cidle_in_transaction_session_timeout={self._patience * 1000}"]
+            settings += [f"-csearch_path={_search_path(self.schema)}"] if self.schema else []
+            options["connect_args"] = {"options": " ".join(settings)}
         engine = sa.create_engine(self.url, **options)
+        if self.dialect == "mysql":
+            _limit_idle_transactions(engine, self._patience)
         _ping_idle(engine)
         return engine
 
@@ -139,6 +146,16 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
 
         return engine
+
+
+def _limit_idle_transactions(engine: sa.Engine, seconds: int) -> None:
+    """Set MariaDB's limit in every session. MySQL has none."""
+
+    @event.listens_for(engine, "connect")
+    def limit(connection: Any, _record: object) -> None:
+        if "mariadb" in connection.get_server_info().lower():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET SESSION idle_transaction_timeout = {seconds:d}")
 
 
 def _ping_idle(engine: sa.Engine) -> None:

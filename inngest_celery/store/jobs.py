@@ -174,14 +174,14 @@ def renew(database: Database, jobs: Sequence[Job], until: int) -> list[Job]:
     """Prolong leases; give those that are lost: ended, cancelled or taken over by another worker."""
     lost = []
     table = schema.job
-    with database.transaction() as connection:
-        for job in sorted(jobs, key=lambda job: (job.subject_id, job.key)):
-            renewed = connection.execute(
-                sa.update(table)
-                .where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
-                .values(leased_until=until, sweep_at=until)
-            )
-            if renewed.rowcount != 1:
+    for job in jobs:
+        renew = (
+            sa.update(table)
+            .where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
+            .values(leased_until=until, sweep_at=until)
+        )
+        with database.autocommit() as connection:
+            if connection.execute(renew).rowcount != 1:
                 lost.append(job)
     return lost
 

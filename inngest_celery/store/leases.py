@@ -19,16 +19,19 @@ def acquire(database: Database, name: str, owner: str, *, now: int, until: int) 
         .where(table.c.name == name, sa.or_(table.c.owner == owner, table.c.until <= now))
         .values(owner=owner, until=until)
     )
-    with database.transaction() as connection:
+    # Statement by statement: a process that is frozen here must not hold the row that all others want.
+    with database.autocommit() as connection:
         if connection.execute(take).rowcount == 1:
             return True
+    with database.autocommit() as connection:
         insert_new(connection, table, [{"name": name, "owner": owner, "until": until}])
-        holder = connection.execute(sa.select(table.c.owner).where(table.c.name == name)).scalar_one()
+    with database.autocommit() as connection:
+        holder = connection.execute(sa.select(table.c.owner).where(table.c.name == name)).scalar_one_or_none()
     return bool(holder == owner)
 
 
 def release(database: Database, name: str, owner: str) -> None:
     """Give a lease up, so that another worker need not wait for its end."""
     table = schema.lease
-    with database.transaction() as connection:
+    with database.autocommit() as connection:
         connection.execute(sa.delete(table).where(table.c.name == name, table.c.owner == owner))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import socket
@@ -42,7 +43,13 @@ class Runtime:
     @cached_property
     def database(self) -> Database:
         settings = self.settings
-        return Database(settings.database_url, pool_size=settings.pool_size, schema=settings.table_schema)
+        return Database(
+            settings.database_url,
+            pool_size=settings.pool_size,
+            schema=settings.table_schema,
+            # Whoever is frozen for longer than a lease has lost it anyway.
+            patience=math.ceil(settings.lease),
+        )
 
     @cached_property
     def broker_transport(self) -> str:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from inngest_celery.store import database as module
-from inngest_celery.store import schema
+from inngest_celery.store import leases, schema
 from inngest_celery.store.database import Database
 
 _ME = {"postgresql": "select pg_backend_pid()", "mysql": "select connection_id()"}
@@ -82,3 +82,18 @@ def _write(database: Database, name: str) -> bool:
     with database.transaction() as connection:
         connection.execute(sa.insert(schema.lease).values(name=name, owner=name, until=0))
     return True
+
+
+@pytest.mark.databases("postgres", "mariadb")
+def test_a_frozen_client_does_not_hold_its_locks_for_ever(database_url: str) -> None:
+    frozen, other = Database(database_url, patience=1), Database(database_url)
+    assert leases.acquire(other, "work", "nobody", now=0, until=1)
+    take = sa.update(schema.lease).values(owner="frozen")
+    with frozen.engine.connect() as connection:
+        connection.execute(take)
+        # Nothing comes from this client any more. The server ends its transaction, and lets the other one have the row.
+        assert leases.acquire(other, "work", "other", now=2, until=3)
+        with pytest.raises(sa.exc.DBAPIError):
+            connection.execute(take)
+    for database in (frozen, other):
+        database.dispose()
