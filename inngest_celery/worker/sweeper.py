@@ -19,7 +19,7 @@ from inngest_celery.store.rows import Job
 from inngest_celery.worker import hints
 from inngest_celery.worker.registry import functions_of, synchronise
 from inngest_celery.worker.runtime import Runtime, runtime_of
-from inngest_celery.worker.startup import prepare_database
+from inngest_celery.worker.startup import prepare_database, warn_of_unenforced_options
 from inngest_celery.worker.step_events import StepEvents
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,9 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             # A traceback would bury what to do. Celery stops the worker on this, with its status.
             logger.critical("%s (%s)", error, error.code, extra={"action": "worker_refused"})
             raise SystemExit(1) from error
-        synchronise(parent.app, functions_of(parent.app).values())
+        functions = list(functions_of(parent.app).values())
+        synchronise(parent.app, functions)
+        warn_of_unenforced_options(functions)
         self._keep_forks_out()
         # A thread and not the worker's timer: a slow database must not hold up the broker's heartbeats.
         self._thread = threading.Thread(target=self._run, args=(runtime, parent), name="inngest-sweep", daemon=True)

@@ -102,3 +102,11 @@ def test_a_database_of_a_newer_release_is_a_warning(begin: Start, empty_database
     worker = begin(DATABASE=empty_database_url)
     worker.wait_ready()
     assert "newer release" in worker.log
+
+
+@pytest.mark.brokers("valkey")
+@pytest.mark.databases("sqlite")
+def test_a_worker_says_which_limits_it_does_not_keep(begin: Start, database_url: str) -> None:
+    worker = begin(DATABASE=database_url)
+    worker.wait_ready()
+    assert "The function startup-greet sets throttle" in worker.log
