@@ -162,7 +162,8 @@ class Embedded:
             redis.Redis(port=port, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client,
             contextlib.suppress(redis.RedisError),
         ):
-            return bool(client.config_get("dir") == {"dir": str(self._data.resolve())})
+            # While it still reads its log it tells its settings, but does not answer a ping.
+            return client.config_get("dir") == {"dir": str(self._data.resolve())} and bool(client.ping())
         return False
 
     def _former_port(self) -> int | None:
