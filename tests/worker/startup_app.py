@@ -15,8 +15,9 @@ app.conf.inngest_sweep_interval = 0.1
 client = inngest.Inngest(app_id="startup", celery=app)
 
 
-@client.create_function(
-    fn_id="greet", trigger=inngest.TriggerEvent(event="user/joined"), throttle=inngest.Throttle(limit=1, period=60_000)
-)
+THROTTLE = inngest.Throttle(limit=1, period=60_000) if "THROTTLED" in os.environ else None
+
+
+@client.create_function(fn_id="greet", trigger=inngest.TriggerEvent(event="user/joined"), throttle=THROTTLE)
 def greet(ctx: inngest.ContextSync) -> str:
     return f"hello {ctx.event.data['name']}"

@@ -107,6 +107,6 @@ def test_a_database_of_a_newer_release_is_a_warning(begin: Start, empty_database
 @pytest.mark.brokers("valkey")
 @pytest.mark.databases("sqlite")
 def test_a_worker_says_which_limits_it_does_not_keep(begin: Start, database_url: str) -> None:
-    worker = begin(DATABASE=database_url)
+    worker = begin(DATABASE=database_url, THROTTLED="yes")
     worker.wait_ready()
     assert "The function startup-greet sets throttle" in worker.log
