@@ -74,7 +74,11 @@ def _insert(runtime: Runtime, number: int) -> None:
         "number": number,
         "now": now,
         "later": now + _DAY,
-        "anchors": [anchor for order in range(number) for anchor in waiting.anchors(sample.paths, _paid(order))],
+        "anchors": [
+            anchor
+            for order in range(number)
+            for anchor in waiting.anchors(sample.paths, waiting.as_variable(_paid(order)))
+        ],
         "expression": str(sample.expression).replace("-1", "%s"),
         "paths": json.dumps(sample.paths),
         "event": _EVENT,

@@ -191,9 +191,8 @@ def _keep_one(turn: Turn, changes: Changes) -> None:
 
 def _send(turn: Turn, changes: Changes, event: Event) -> None:
     changes.events.append(event)
-    due_at = turn.now
     changes.routes.append(
-        route_job(event.id, now=turn.now, due_at=due_at, sweep_at=due_at + turn.hint_ms, queue=turn.route_queue)
+        route_job(event.id, now=turn.now, due_at=turn.now, sweep_at=turn.now + turn.hint_ms, queue=turn.route_queue)
     )
 
 

@@ -248,11 +248,13 @@ class Router:
     def _satisfy(self, connection: sa.Connection, event: Event, paths: list[str]) -> list[Job]:
         """Resume and cancel what waited for this event."""
         now = self.clock.now()
-        found = waits.candidates(connection, event.name, waiting.anchors(paths, event), now)
+        # Read once: the event may be megabytes, and thousands of runs may wait for its name.
+        variable, memo = waiting.as_variable(event), waits.event_memo(event)
+        found = waits.candidates(connection, event.name, waiting.anchors(paths, variable), now)
         followers: list[Job] = []
         # One order for everybody, so that two events that concern the same runs do not wait for each other.
         for wait in sorted(found, key=lambda wait: (wait.run_id, wait.key)):
-            if not waiting.matches(wait, event):
+            if not waiting.satisfies(variable, wait):
                 continue
             run = runs.get(connection, wait.run_id)
             # What started a run neither resumes nor cancels it.
@@ -262,7 +264,6 @@ class Router:
                 reason = f"cancelled by event {event.name} ({event.external_id})"
                 followers += self._cancel(connection, wait.run_id, reason, now)
                 continue
-            memo = waits.event_memo(event)
             resumed = waits.resume(connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.hint_ms)
             followers += [resumed] if resumed else []
         return followers
@@ -281,7 +282,7 @@ def cancel_run(
     hint_ms: int,
     route_queue: str,
 ) -> list[Job] | None:
-    """Cancel a run that has not ended, or has not even begun.
+    """Cancel a run that has not ended.
 
     Returns:
         The jobs that are due now, or ``None`` when there is no such run or it has ended.

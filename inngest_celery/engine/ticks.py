@@ -12,7 +12,7 @@ from inngest_celery import ids
 from inngest_celery.engine import cron
 from inngest_celery.engine.lifecycle import TIMER
 from inngest_celery.engine.spec import CronTrigger, read_spec
-from inngest_celery.store import events, jobs, runs, schema
+from inngest_celery.store import events, jobs, runs
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
@@ -96,13 +96,6 @@ def schedule(connection: sa.Connection, function: FunctionRow, now: int, *, hori
     """Make the jobs of a function's schedules, where there are none yet. One that is gone ends at its next tick."""
     spec = read_spec(function.config)
     jobs.insert(connection, [_job(function, trigger, now, horizon_ms, queue) for trigger in spec.crons])
-
-
-def next_ticks(connection: sa.Connection) -> dict[str, int]:
-    """Give, for each function with a schedule, when it ticks next."""
-    table = schema.job
-    query = sa.select(table.c.function_id, sa.func.min(table.c.due_at)).where(table.c.kind == JobKind.CRON.value)
-    return {row[0]: row[1] for row in connection.execute(query.group_by(table.c.function_id))}
 
 
 def _job(function: FunctionRow, trigger: CronTrigger, now: int, horizon_ms: int, queue: str) -> Job:

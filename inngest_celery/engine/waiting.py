@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from inngest_celery.engine import expressions
 from inngest_celery.opcodes import Opcode
@@ -49,16 +50,16 @@ def wait_for(
 
 def matches(wait: Wait, event: Event) -> bool:
     """Tell whether an event of the right name satisfies a wait."""
-    if wait.expression is None:
-        return True
-    return expressions.compile(wait.expression).matches({"async": as_variable(event)})
+    return wait.expression is None or satisfies(as_variable(event), wait)
 
 
-def anchors(paths: list[str], event: Event) -> list[str]:
-    """Give the anchors that a wait on this event may have, for the paths in use."""
-    if not paths:
-        return []
-    variable = as_variable(event)
+def satisfies(variable: Mapping[str, object], wait: Wait) -> bool:
+    """As :func:`matches`, for an event that is read already, by :func:`as_variable`."""
+    return wait.expression is None or expressions.compile(wait.expression).matches({"async": variable})
+
+
+def anchors(paths: list[str], variable: Mapping[str, object]) -> list[str]:
+    """Give the anchors that a wait on an event may have, for the paths in use."""
     keys = (expressions.anchor_key(path, variable) for path in paths)
     return [key for key in keys if key is not None]
 

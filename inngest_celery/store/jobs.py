@@ -210,7 +210,7 @@ def sweep(database: Database, *, now: int, horizon: int, hint_timeout: int, limi
         )
         jobs = [job_from(row._mapping) for row in connection.execute(query)]
         for job in jobs:
-            # Not `0 if hinted`: messages in a long queue are late, not lost, and must not be doubled every few seconds.
+            # Longer each time: messages in a long queue are late, not lost, and must not be doubled every few seconds.
             patience = min(hint_timeout * 2 ** min(job.hints, 10), 600_000)
             job.sweep_at = max(job.due_at, now) + patience if job.due_at <= now + horizon else job.due_at - horizon
             job.hints = min(job.hints + 1, 1000)

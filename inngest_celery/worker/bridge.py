@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 # What a canvas attaches to a call, and what Celery needs again when the result is there.
 _CANVAS = ("chain", "link", "link_error", "chord", "group_id", "group_index", "root_id", "parent_id")
 
-
 _OF_THE_FUNCTION = "set it for the function, with create_function(celery_options=...)"
 # Options of one message, which would be lost without a word.
 _INSTEAD = {
@@ -97,8 +96,7 @@ def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapp
         "root_id": request.root_id,
         "parent_id": request.parent_id,
     }
-    # The message may come twice; its run is the same one.
-    run_id = ids.derived(runtime_of(task.app).clock.now(), str(request.id))
+    run_id = ids.new(runtime_of(task.app).clock.now())
     _invoke(task, run_id, str(request.id), args, kwargs, _kept(canvas))
     raise Ignore
 
@@ -178,7 +176,7 @@ def _deliver(runtime: Runtime, run: Run, call: dict[str, Any]) -> None:
         args=(),
         kwargs={},
         callbacks=None,
-        errbacks=_errbacks(call),
+        errbacks=_listed(call.get("link_error")),
         chain=call.get("chain"),
         chord=call.get("chord"),
         group=call.get("group_id"),
@@ -204,10 +202,6 @@ def _call_back(app: Any, call: dict[str, Any], output: Any, task_id: str) -> Non
     if chain:
         following = Signature.from_dict(chain[-1], app=app)
         following.apply_async((output,), chain=chain[:-1], task_id=following.id or uuid(), **options)
-
-
-def _errbacks(call: dict[str, Any]) -> list[Any]:
-    return _listed(call.get("link_error"))
 
 
 def _listed(value: Any) -> list[Any]:
