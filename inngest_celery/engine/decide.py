@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from inngest_celery import ids
 from inngest_celery.engine import limits
+from inngest_celery.engine.announcing import announced
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.engine.lifecycle import INVOKED, end_of
 from inngest_celery.engine.report import Failure, Outcome, Plan, Report
@@ -205,7 +206,7 @@ def _run_end(turn: Turn, status: RunStatus, output: str) -> RunEnd:
 def _job(
     turn: Turn, key: str, name: str, kind: JobKind, due_at: int, *, attempt: int = 0, opts: str | None = None
 ) -> Job:
-    return Job(
+    job = Job(
         subject_id=turn.run.id,
         key=key,
         kind=kind,
@@ -216,11 +217,10 @@ def _job(
         opts=opts,
         created_at=turn.now,
         due_at=due_at,
-        # Whoever commits this hints what is within the horizon; the sweep sees to the rest.
-        sweep_at=due_at + turn.hint_ms if due_at <= turn.now + turn.horizon_ms else due_at - turn.horizon_ms,
-        hints=1 if due_at <= turn.now + turn.horizon_ms else 0,
+        sweep_at=due_at,
         attempt=attempt,
     )
+    return announced(job, now=turn.now, hint_ms=turn.hint_ms, horizon_ms=turn.horizon_ms)
 
 
 def _continued(turn: Turn, job: Job) -> Job:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from inngest_celery import ids
 from inngest_celery.clock import Clock
 from inngest_celery.engine import expressions, trigger_names, waiting
+from inngest_celery.engine.announcing import start_job
 from inngest_celery.engine.lifecycle import INVOKED, cancelled_output, end_of
 from inngest_celery.engine.spec import FunctionSpec, read_spec
 from inngest_celery.store import events, fast, functions, jobs, runs, schema, waits
@@ -194,20 +195,7 @@ class Router:
 
     def _first_job(self, function: FunctionRow, run: Run, event: Event, now: int, *, keep: bool) -> Job:
         due_at = max(now, event.ts)
-        near = due_at <= now + self.horizon_ms
-        job = Job(
-            subject_id=run.id,
-            key="start",
-            kind=JobKind.START,
-            name="",
-            function_id=function.id,
-            task_name=function.task_name,
-            queue=function.queue,
-            created_at=now,
-            due_at=due_at,
-            sweep_at=due_at + self.hint_ms if near else due_at - self.horizon_ms,
-            hints=1 if near else 0,
-        )
+        job = start_job(function, run.id, now=now, due_at=due_at, hint_ms=self.hint_ms, horizon_ms=self.horizon_ms)
         if due_at <= now and keep:
             job.leased_by, job.fence, job.hints = self.worker, 1, 0
             job.leased_until = job.sweep_at = now + self.lease_ms

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from inngest_celery import ids
 from inngest_celery.engine import cron
+from inngest_celery.engine.announcing import announced, start_job
 from inngest_celery.engine.lifecycle import TIMER
 from inngest_celery.engine.spec import CronTrigger, read_spec
 from inngest_celery.store import events, jobs, runs
@@ -57,6 +58,7 @@ class Ticker:
             latest = schedule.latest_between(due, now)
             late = now - job.due_at > LATE_MS
             again = _job(function, trigger, now, self.horizon_ms, job.queue)
+            announced(again, now=now, hint_ms=self.hint_ms, horizon_ms=self.horizon_ms)
             if not jobs.update(connection, job, replace(again, fence=job.fence)):
                 return Applied(refused=True)
             if late and not self.run_latest:
@@ -75,19 +77,7 @@ class Ticker:
             return []
         events.insert(connection, [Event(event_id, TIMER, event_id, data, now, now)])
         runs.insert(connection, Run(run_id, function.id, event_id, None, RunStatus.SCHEDULED.value, now))
-        job = Job(
-            subject_id=run_id,
-            key="start",
-            kind=JobKind.START,
-            name="",
-            function_id=function.id,
-            task_name=function.task_name,
-            queue=function.queue,
-            created_at=now,
-            due_at=now,
-            sweep_at=now + self.hint_ms,
-            hints=1,
-        )
+        job = start_job(function, run_id, now=now, due_at=now, hint_ms=self.hint_ms, horizon_ms=self.horizon_ms)
         jobs.insert(connection, [job])
         return [job]
 
