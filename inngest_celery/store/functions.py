@@ -24,6 +24,7 @@ class FunctionRow:
     queue: str
     archived_at: int | None
     updated_at: int
+    paused: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

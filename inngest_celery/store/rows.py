@@ -67,6 +67,8 @@ class Run:
     parent_run_id: str | None = None
     parent_step_id: str | None = None
     celery: str | None = None
+    singleton_key: str | None = None
+    batch: int | None = None
 
 
 @dataclass(slots=True)
@@ -114,6 +116,7 @@ class Job:
     due_at: int
     sweep_at: int
     opts: str | None = None
+    flow: str | None = None
     hints: int = 0
     attempt: int = 0
     leased_by: str | None = None

@@ -48,6 +48,7 @@ function = sa.Table(
     sa.Column("task_name", _text(255), nullable=False),
     sa.Column("queue", _text(255), nullable=False),
     sa.Column("archived_at", Time),
+    sa.Column("paused", _text(8), comment="what becomes of new runs: skip, hold or drain; empty: they start"),
     sa.Column("updated_at", Time, nullable=False),
     **_TABLE,
 )
@@ -79,10 +80,22 @@ run = sa.Table(
     sa.Column("parent_run_id", _text(ULID_LENGTH), comment="the run whose invoke step waits for this one"),
     sa.Column("parent_step_id", _text(64)),
     sa.Column("celery", Json, comment="JSON: the Celery task id and callbacks of a run started by delay() or a canvas"),
+    sa.Column("singleton_key", _text(64), comment="of all runs with the same one, only this one has not ended"),
+    sa.Column("batch", sa.SmallInteger, comment="how many events started it, if they were collected"),
     sa.UniqueConstraint("idempotency_key", name="inngest_run_once"),
+    sa.UniqueConstraint("singleton_key", name="inngest_run_alone"),
     sa.Index("inngest_run_by_event", "event_id"),
     sa.Index("inngest_run_by_function", "function_id", "id"),
     sa.Index("inngest_run_by_status", "status", "id"),
+    **_TABLE,
+)
+
+run_event = sa.Table(
+    "inngest_run_event",
+    metadata,
+    sa.Column("run_id", _text(ULID_LENGTH), primary_key=True, comment="a run of a batch, started or still collecting"),
+    sa.Column("event_id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("position", sa.SmallInteger, nullable=False),
     **_TABLE,
 )
 
@@ -133,6 +146,7 @@ job = sa.Table(
     sa.Column("task_name", _text(255), nullable=False),
     sa.Column("queue", _text(255), nullable=False),
     sa.Column("opts", Json, comment="JSON: what the job needs besides the run's state"),
+    sa.Column("flow", Json, comment="JSON: the limits that hold for it, by key, and its place in line"),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("due_at", Time, nullable=False),
     sa.Column("sweep_at", Time, nullable=False, comment="when a sweep should look at it, unless it is done by then"),
@@ -166,6 +180,29 @@ topic = sa.Table(
     metadata,
     sa.Column("event_name", _text(512), primary_key=True, comment="an event name that some run has waited for"),
     sa.Column("paths", Json, nullable=False, comment="JSON list of the anchor paths in use"),
+    **_TABLE,
+)
+
+limit = sa.Table(
+    "inngest_limit",
+    metadata,
+    sa.Column("function_id", _text(255), primary_key=True),
+    sa.Column("policy", _text(64), primary_key=True, comment="which of the function's limits, such as concurrency.0"),
+    sa.Column("config", Json, nullable=False, comment="JSON: what holds instead of what the code says"),
+    sa.Column("expires_at", Time, comment="when what the code says holds again"),
+    sa.Column("set_at", Time, nullable=False),
+    **_TABLE,
+)
+
+cost = sa.Table(
+    "inngest_cost",
+    metadata,
+    sa.Column("run_id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("step_id", _text(64), primary_key=True),
+    sa.Column("budget", _text(255), primary_key=True, comment="the budget that it counts against, with its key"),
+    sa.Column("amount", sa.Double, nullable=False),
+    sa.Column("at", Time, nullable=False),
+    sa.Index("inngest_cost_by_budget", "budget", "at"),
     **_TABLE,
 )
 

@@ -1,4 +1,4 @@
-"""The tables of version 0.1: events, functions, runs, steps, jobs and waits.
+"""The tables of version 0.1: events, functions, runs, steps, jobs, waits and limits.
 
 Revision ID: 0001
 """
@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("task_name", sa.String(255), nullable=False),
         sa.Column("queue", sa.String(255), nullable=False),
         sa.Column("archived_at", sa.BigInteger),
+        sa.Column("paused", sa.String(8), comment="what becomes of new runs: skip, hold or drain; empty: they start"),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
     )
     _table(
@@ -65,11 +66,20 @@ def upgrade() -> None:
         sa.Column(
             "celery", _json(), comment="JSON: the Celery task id and callbacks of a run started by delay() or a canvas"
         ),
+        sa.Column("singleton_key", sa.String(64), comment="of all runs with the same one, only this one has not ended"),
+        sa.Column("batch", sa.SmallInteger, comment="how many events started it, if they were collected"),
         sa.UniqueConstraint("idempotency_key", name="inngest_run_once"),
+        sa.UniqueConstraint("singleton_key", name="inngest_run_alone"),
     )
     _index("inngest_run_by_event", "inngest_run", "event_id")
     _index("inngest_run_by_function", "inngest_run", "function_id", "id")
     _index("inngest_run_by_status", "inngest_run", "status", "id")
+    _table(
+        "inngest_run_event",
+        sa.Column("run_id", sa.String(26), primary_key=True, comment="a run of a batch, started or still collecting"),
+        sa.Column("event_id", sa.String(26), primary_key=True),
+        sa.Column("position", sa.SmallInteger, nullable=False),
+    )
     _table(
         "inngest_step",
         sa.Column("run_id", sa.String(26), primary_key=True),
@@ -112,6 +122,7 @@ def upgrade() -> None:
         sa.Column("task_name", sa.String(255), nullable=False),
         sa.Column("queue", sa.String(255), nullable=False),
         sa.Column("opts", _json(), comment="JSON: what the job needs besides the run's state"),
+        sa.Column("flow", _json(), comment="JSON: the limits that hold for it, by key, and its place in line"),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("due_at", sa.BigInteger, nullable=False),
         sa.Column(
@@ -149,6 +160,27 @@ def upgrade() -> None:
         sa.Column("event_name", sa.String(512), primary_key=True, comment="an event name that some run has waited for"),
         sa.Column("paths", _json(), nullable=False, comment="JSON list of the anchor paths in use"),
     )
+    _table(
+        "inngest_limit",
+        sa.Column("function_id", sa.String(255), primary_key=True),
+        sa.Column(
+            "policy", sa.String(64), primary_key=True, comment="which of the function's limits, such as concurrency.0"
+        ),
+        sa.Column("config", _json(), nullable=False, comment="JSON: what holds instead of what the code says"),
+        sa.Column("expires_at", sa.BigInteger, comment="when what the code says holds again"),
+        sa.Column("set_at", sa.BigInteger, nullable=False),
+    )
+    _table(
+        "inngest_cost",
+        sa.Column("run_id", sa.String(26), primary_key=True),
+        sa.Column("step_id", sa.String(64), primary_key=True),
+        sa.Column(
+            "budget", sa.String(255), primary_key=True, comment="the budget that it counts against, with its key"
+        ),
+        sa.Column("amount", sa.Double, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    _index("inngest_cost_by_budget", "inngest_cost", "budget", "at")
     _table(
         "inngest_lease",
         sa.Column("name", sa.String(64), primary_key=True),

@@ -1,0 +1,92 @@
+"""Which limits hold for the jobs of a run, under which keys, and their place in line. Decided once, when it starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from inngest_celery.engine import expressions
+from inngest_celery.engine.spec import Concurrency, FunctionSpec
+
+# The official documentation promises so many seconds either way.
+MOST_PRIORITY_S = 600
+# Limits that several functions share live together, for one script to see them all.
+SHARED = "*"
+
+
+def flow_of(spec: FunctionSpec, event: Mapping[str, object], created_at: int) -> str | None:
+    """Give what a run's jobs carry for flow control, as JSON text; ``None`` where nothing limits them.
+
+    Args:
+        spec: the function.
+        event: the run's first event, as expressions see it.
+        created_at: when the run was made, in milliseconds.
+
+    Returns:
+        ``{"tag": …, "score": …, "steps": [[policy, resource], …], "starts": [[policy, resource], …]}``: the limits
+        that every job of the run needs a place in, and those that only its start does. The lower score goes first.
+
+    Example:
+        >>> spec = FunctionSpec(
+        ...     "shop-pay", "pay", 4, (), (), (), None, None, concurrency=(Concurrency("concurrency.0", 5, None, "fn"),)
+        ... )
+        >>> flow_of(spec, {"data": {}}, 1000)
+        '{"tag":"shop-pay","score":1000,"steps":[["concurrency.0","shop-pay:concurrency.0"]],"starts":[]}'
+    """
+    limits = (*spec.concurrency, *spec.run_concurrency)
+    if not limits and spec.throttle is None:
+        return None
+    variables = {"event": event}
+    starts = [[each.policy, _resource(spec, each, variables)] for each in spec.run_concurrency]
+    if spec.throttle is not None:
+        starts.insert(0, ["throttle", _own(spec, "throttle", spec.throttle.key, variables)])
+    flow = {
+        "tag": SHARED if any(each.scope != "fn" for each in limits) else spec.id,
+        "score": created_at - 1000 * priority_of(spec, event),
+        # Those with a key come first: whoever is over its own limit must not stand in everybody's way.
+        "steps": [
+            [each.policy, _resource(spec, each, variables)]
+            for each in sorted(spec.concurrency, key=lambda each: each.key is None)
+        ],
+        "starts": starts,
+    }
+    return json.dumps(flow, separators=(",", ":"))
+
+
+def priority_of(spec: FunctionSpec, event: Mapping[str, object]) -> int:
+    """Give the seconds by which a run goes ahead of others; 0 where the expression gives no whole number."""
+    if spec.priority is None:
+        return 0
+    value = value_of(spec.priority, {"event": event})
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return max(-MOST_PRIORITY_S, min(MOST_PRIORITY_S, value))
+
+
+def value_of(expression: str, variables: Mapping[str, object]) -> object:
+    """Evaluate a key; ``None`` where it cannot be."""
+    try:
+        return expressions.compile(expression).evaluate(variables)
+    except expressions.EvaluationError:
+        return None
+
+
+def digest(value: object) -> str:
+    """Give the short hash that stands for a key's value. Text is itself, everything else is what JSON makes of it."""
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _resource(spec: FunctionSpec, limit: Concurrency, variables: Mapping[str, object]) -> str:
+    if limit.scope == "fn":
+        return _own(spec, limit.policy, limit.key, variables)
+    assert limit.key is not None
+    # Shared by whoever writes the same expression and comes to the same value.
+    level = limit.policy.partition(".")[0]
+    return f"{limit.scope}:{level}:{digest(limit.key)}:{digest(value_of(limit.key, variables))}"
+
+
+def _own(spec: FunctionSpec, policy: str, key: str | None, variables: Mapping[str, object]) -> str:
+    name = f"{spec.id}:{policy}"
+    return name if key is None else f"{name}:{digest(value_of(key, variables))}"
