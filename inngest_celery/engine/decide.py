@@ -215,6 +215,8 @@ def _job(
         task_name=turn.job.task_name,
         queue=turn.job.queue,
         opts=opts,
+        # The limits of a run are decided once, when it starts.
+        flow=turn.job.flow,
         created_at=turn.now,
         due_at=due_at,
         sweep_at=due_at,
