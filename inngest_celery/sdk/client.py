@@ -249,7 +249,7 @@ class Inngest:
         batch_events: config.Batch | None = None,
         cancel: list[config.Cancel] | None = None,
         celery_options: Mapping[str, object] | None = None,
-        concurrency: list[config.Concurrency] | None = None,
+        concurrency: list[config.Concurrency] | config.ConcurrencyLevels | None = None,
         debounce: config.Debounce | None = None,
         fn_id: str,
         idempotency: str | None = None,
@@ -271,7 +271,7 @@ class Inngest:
             batch_events: collect events into one run.
             cancel: events that cancel a run.
             celery_options: options of its Celery tasks, such as ``{"queue": "mail", "time_limit": 600}``.
-            concurrency: limits on steps that execute at a time; up to two.
+            concurrency: limits on steps that execute at a time, up to two; ``ConcurrencyLevels`` limits runs too.
             debounce: run once events stop coming.
             fn_id: the id; part of the run's identity, so it must not change.
             idempotency: an expression; one run for each value of it in 24 hours.

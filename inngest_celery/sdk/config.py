@@ -5,6 +5,7 @@ Durations are milliseconds (int) or timedeltas, at least one second, in whole se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -28,9 +29,17 @@ class _Config(Model):
 
 def config_error(error: ValidationError, subject: str) -> FunctionConfigInvalidError:
     """Say which options of ``subject`` are wrong, and how."""
-    problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors()]
+    problems = [(_path(item["loc"]), item["msg"]) for item in error.errors()]
     message = "; ".join([problems[0][1], *(f"{path}: {text}" for path, text in problems[1:])])
     return FunctionConfigInvalidError(message, path=f"{subject}.{problems[0][0]}".lstrip("."))
+
+
+# The two forms of ``concurrency``, which pydantic names in the place of an error as if they were options.
+_FORMS = frozenset({"list[Concurrency]", "ConcurrencyLevels"})
+
+
+def _path(places: Sequence[int | str]) -> str:
+    return ".".join(str(place) for place in places if place not in _FORMS)
 
 
 class Batch(_Config):
@@ -93,6 +102,26 @@ class Concurrency(_Config):
     key: str | None = None
     limit: int
     scope: Literal["account", "env", "fn"] | None = None
+
+
+class ConcurrencyLevels(_Config):
+    """Limit runs, and not only steps.
+
+    Not in the official Python package; the wire knows it.
+
+    Args:
+        fn: at most one limit on runs: each counts from its start to its end, also while it sleeps or waits.
+        step: up to two limits on steps that execute, as in a plain list.
+
+    Example:
+        >>> ConcurrencyLevels(fn=[Concurrency(limit=1)], step=[Concurrency(limit=10)]).fn[0].limit
+        1
+
+    Mirrors https://www.inngest.com/docs/guides/concurrency
+    """
+
+    fn: list[Concurrency] = Field(default_factory=list)
+    step: list[Concurrency] = Field(default_factory=list)
 
 
 class Debounce(_Config):
@@ -272,7 +301,7 @@ class FunctionConfig(_Config):
 
     batch_events: Batch | None = Field(serialization_alias="batchEvents")
     cancel: list[Cancel] | None
-    concurrency: list[Concurrency] | None
+    concurrency: list[Concurrency] | ConcurrencyLevels | None
     debounce: Debounce | None
     id: str
     idempotency: str | None

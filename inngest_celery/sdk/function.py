@@ -36,7 +36,7 @@ class FunctionOpts(BaseModel):
 
     batch_events: config.Batch | None = None
     cancel: list[config.Cancel] | None = None
-    concurrency: list[config.Concurrency] | None = None
+    concurrency: list[config.Concurrency] | config.ConcurrencyLevels | None = None
     debounce: config.Debounce | None = None
     fully_qualified_id: str
     idempotency: str | None = None

@@ -145,13 +145,21 @@ def _event_name(name: str, path: str, *, wildcard: bool) -> Problems:
         yield path, ErrorCode.EVENT_NAME_INVALID, f'"*" stands {place}'
 
 
-def _concurrency(limits: list[config.Concurrency]) -> Problems:
-    if len(limits) > MAX_CONCURRENCY:
-        yield "concurrency", _INVALID, f"at most {MAX_CONCURRENCY} limits are allowed, not {len(limits)}"
+def _concurrency(given: list[config.Concurrency] | config.ConcurrencyLevels) -> Problems:
+    if isinstance(given, config.ConcurrencyLevels):
+        yield from _limits(given.fn, "concurrency.fn", most=1, least=1)
+        yield from _limits(given.step, "concurrency.step")
+    else:
+        yield from _limits(given, "concurrency")
+
+
+def _limits(limits: list[config.Concurrency], level: str, *, most: int = MAX_CONCURRENCY, least: int = 0) -> Problems:
+    if len(limits) > most:
+        yield level, _INVALID, f"at most {most} {'limit is' if most == 1 else 'limits are'} allowed, not {len(limits)}"
     for index, limit in enumerate(limits):
-        path = f"concurrency[{index}]"
-        if limit.limit < 0:
-            yield f"{path}.limit", ErrorCode.CONCURRENCY_LIMIT_INVALID, f"must be 0 or more, not {limit.limit}"
+        path = f"{level}[{index}]"
+        if limit.limit < least:
+            yield f"{path}.limit", ErrorCode.CONCURRENCY_LIMIT_INVALID, f"must be {least} or more, not {limit.limit}"
         if limit.scope in ("env", "account") and not limit.key:
             message = f'the scope "{limit.scope}" needs a key that says what shares the limit, such as key=\'"openai"\''
             yield f"{path}.key", _INVALID, message

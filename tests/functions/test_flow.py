@@ -22,7 +22,10 @@ def test_every_job_of_a_run_knows_its_limits(bench: Bench) -> None:
         await ctx.step.run("fails", fails)
         await ctx.step.sleep("sleep", 1000)
         await ctx.step.wait_for_event("wait", event="test/ready", timeout=3_600_000)
-        await ctx.step.run("last", lambda: None)
+        await ctx.step.run("last", done)
+
+    async def done() -> None:
+        pass
 
     async def fails() -> None:
         bench.calls["fails"] += 1

@@ -116,6 +116,36 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str, str]] = {
         "concurrency[0].limit",
         "0 or more",
     ),
+    "concurrency of neither form": (
+        lambda: {"concurrency": 5},
+        INVALID,
+        "concurrency",
+        "instance of ConcurrencyLevels",
+    ),
+    "2 limits on runs": (
+        lambda: {"concurrency": inngest.ConcurrencyLevels(fn=[inngest.Concurrency(limit=n) for n in (1, 2)])},
+        INVALID,
+        "concurrency.fn",
+        "at most 1 limit is",
+    ),
+    "no limit on runs": (
+        lambda: {"concurrency": inngest.ConcurrencyLevels(fn=[inngest.Concurrency(limit=0)])},
+        "concurrency_limit_invalid",
+        "concurrency.fn[0].limit",
+        "1 or more",
+    ),
+    "3 limits on steps": (
+        lambda: {"concurrency": inngest.ConcurrencyLevels(step=[inngest.Concurrency(limit=n) for n in (1, 2, 3)])},
+        INVALID,
+        "concurrency.step",
+        "at most 2 limits are",
+    ),
+    "limit on runs of an account without key": (
+        lambda: {"concurrency": inngest.ConcurrencyLevels(fn=[inngest.Concurrency(limit=1, scope="account")])},
+        INVALID,
+        "concurrency.fn[0].key",
+        "needs a key",
+    ),
     "scope without key": (
         lambda: {"concurrency": [inngest.Concurrency(limit=1, scope="account")]},
         INVALID,

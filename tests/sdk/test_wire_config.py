@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ import inngest as official
 import pytest
 
 import inngest_celery as inngest
+from inngest_celery.engine.spec import read_spec
 
 URL = "https://app.example/api/inngest"
 Options = Callable[[Any], dict[str, Any]]
@@ -111,6 +113,19 @@ def test_stored_config_has_no_url_and_nothing_unset(client: inngest.Inngest) -> 
         "throttle": {"limit": 5, "period": "1m", "burst": 1},
         "triggers": [{"event": "shop/order.placed"}],
     }
+
+
+def test_limits_on_runs_are_stored_as_the_wire_has_them(client: inngest.Inngest) -> None:
+    levels = inngest.ConcurrencyLevels(
+        fn=[inngest.Concurrency(limit=1, key="event.data.user")], step=[inngest.Concurrency(limit=10)]
+    )
+    config = define(inngest, client, {"concurrency": levels}).wire_config()
+    assert config["concurrency"] == {"fn": [{"key": "event.data.user", "limit": 1}], "step": [{"limit": 10}]}
+    spec = read_spec(json.dumps(config))
+    assert [(limit.policy, limit.limit, limit.key) for limit in (*spec.run_concurrency, *spec.concurrency)] == [
+        ("run_concurrency.0", 1, "event.data.user"),
+        ("concurrency.0", 10, None),
+    ]
 
 
 def test_stored_config_of_a_failure_handler(client: inngest.Inngest) -> None:

@@ -37,6 +37,7 @@ async def decorated(value: int, *, twice: bool = False) -> float:
     celery_options={"queue": "mail"},
     throttle=inngest.Throttle(limit=1, period=datetime.timedelta(minutes=1)),
     batch_events=None,
+    concurrency=inngest.ConcurrencyLevels(fn=[inngest.Concurrency(limit=1)], step=[inngest.Concurrency(limit=5)]),
 )
 async def later(ctx: inngest.Context) -> int:
     assert_type(await ctx.step.run("load", load, 1, "a"), dict[str, int])
@@ -62,7 +63,12 @@ async def later(ctx: inngest.Context) -> int:
     return 1
 
 
-@client.create_function(fn_id="now", trigger=inngest.TriggerEvent(event="e"), on_failure=lambda ctx: None)
+@client.create_function(
+    fn_id="now",
+    trigger=inngest.TriggerEvent(event="e"),
+    on_failure=lambda ctx: None,
+    concurrency=[inngest.Concurrency(limit=1)],
+)
 def now(ctx: inngest.ContextSync) -> list[str]:
     assert_type(ctx.step.run("load", load_now, 1, "a"), dict[str, int])
     assert_type(ctx.step.run("lambda", lambda: 1), int)

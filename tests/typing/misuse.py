@@ -41,6 +41,8 @@ def now(ctx: inngest.ContextSync) -> None:
 client.create_function(fn_id="a")  # type: ignore[call-arg]
 client.create_function(fn_id="a", trigger="shop/paid")  # type: ignore[arg-type]
 client.create_function(fn_id="a", trigger=inngest.TriggerEvent(event="e"), retrys=3)  # type: ignore[call-arg]
+client.create_function(fn_id="a", trigger=inngest.TriggerEvent(event="e"), concurrency=5)  # type: ignore[arg-type]
+inngest.ConcurrencyLevels(fn=inngest.Concurrency(limit=1))  # type: ignore[arg-type]
 client.send_sync("shop/paid")  # type: ignore[arg-type]
 inngest.Throttle(limit="1", period=1000)  # type: ignore[arg-type]
 inngest.Throttle(limit=1)  # type: ignore[call-arg]
