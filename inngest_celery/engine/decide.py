@@ -10,6 +10,7 @@ from inngest_celery.engine import limits
 from inngest_celery.engine.announcing import announced
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.engine.lifecycle import INVOKED, end_of
+from inngest_celery.engine.policies import budget_of
 from inngest_celery.engine.report import Failure, Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final, retry_at
 from inngest_celery.engine.turn import Turn
@@ -17,7 +18,7 @@ from inngest_celery.engine.waiting import wait_for
 from inngest_celery.opcodes import Opcode
 from inngest_celery.store.changes import Changes, RunEnd
 from inngest_celery.store.events import route_job
-from inngest_celery.store.rows import Attempt, Event, Job, JobKind, RunStatus, Step, Wait
+from inngest_celery.store.rows import Attempt, Cost, Event, Job, JobKind, RunStatus, Step, Wait
 
 # How long an invoke step waits for the other function if it does not say.
 INVOKE_TIMEOUT_MS = 365 * 86_400_000
@@ -35,6 +36,7 @@ def decide(turn: Turn, report: Report) -> Changes:
     """
     changes = Changes(job=turn.job, now=turn.now, parallel=report.parallel, asked_at=turn.asked_at)
     for outcome in report.outcomes:
+        _charge(turn, changes, outcome)
         if not limits.too_large(outcome):
             _take_outcome(turn, changes, outcome)
     overrun = limits.exceeded(report, turn.now)
@@ -75,6 +77,15 @@ def _take_outcome(turn: Turn, changes: Changes, outcome: Outcome) -> None:
         )
         for event in outcome.emits:
             _send(turn, changes, event)
+
+
+def _charge(turn: Turn, changes: Changes, outcome: Outcome) -> None:
+    """Count what a step cost. That is spent whether or not its output can be stored."""
+    if not outcome.cost:
+        return
+    budget = budget_of(turn.job.flow)
+    if budget is not None:
+        changes.costs.append(Cost(turn.run.id, outcome.key, budget, outcome.cost, turn.now))
 
 
 def _note_failure(turn: Turn, changes: Changes, outcome: Outcome) -> None:

@@ -13,6 +13,7 @@ from inngest_celery.engine.spec import Concurrency, FunctionSpec
 MOST_PRIORITY_S = 600
 # Limits that several functions share live together, for one script to see them all.
 SHARED = "*"
+BUDGET = "budget"
 
 
 def flow_of(spec: FunctionSpec, event: Mapping[str, object], created_at: int) -> str | None:
@@ -35,23 +36,60 @@ def flow_of(spec: FunctionSpec, event: Mapping[str, object], created_at: int) ->
         '{"tag":"shop-pay","score":1000,"steps":[["concurrency.0","shop-pay:concurrency.0"]],"starts":[]}'
     """
     limits = (*spec.concurrency, *spec.run_concurrency)
-    if not limits and spec.throttle is None:
+    if not limits and spec.throttle is None and spec.budget is None:
         return None
     variables = {"event": event}
     starts = [[each.policy, _resource(spec, each, variables)] for each in spec.run_concurrency]
     if spec.throttle is not None:
         starts.insert(0, ["throttle", _own(spec, "throttle", spec.throttle.key, variables)])
-    flow = {
-        "tag": SHARED if any(each.scope != "fn" for each in limits) else spec.id,
-        "score": created_at - 1000 * priority_of(spec, event),
+    steps = [
+        [each.policy, _resource(spec, each, variables)]
         # Those with a key come first: whoever is over its own limit must not stand in everybody's way.
-        "steps": [
-            [each.policy, _resource(spec, each, variables)]
-            for each in sorted(spec.concurrency, key=lambda each: each.key is None)
-        ],
+        for each in sorted(spec.concurrency, key=lambda each: each.key is None)
+    ]
+    if spec.budget is not None:
+        steps.append([BUDGET, _own(spec, BUDGET, spec.budget.key, variables)])
+    flow = {
+        "tag": tag_of(spec),
+        "score": created_at - 1000 * priority_of(spec, event),
+        "steps": steps,
         "starts": starts,
     }
     return json.dumps(flow, separators=(",", ":"))
+
+
+def tag_of(spec: FunctionSpec) -> str:
+    """Give what the keys of a function's limits have in common: its id, or one for all if it shares a limit."""
+    shares = any(each.scope != "fn" for each in (*spec.concurrency, *spec.run_concurrency))
+    return SHARED if shares else spec.id
+
+
+def definitions(spec: FunctionSpec) -> dict[str, dict[str, float]]:
+    """Give a function's limits by policy, as the scripts read them; times are milliseconds. Empty if it has none."""
+    found: dict[str, dict[str, float]] = {
+        each.policy: {"limit": each.limit} for each in (*spec.concurrency, *spec.run_concurrency)
+    }
+    if spec.throttle is not None:
+        found["throttle"] = {
+            "limit": spec.throttle.limit,
+            "period": spec.throttle.period_ms,
+            "burst": spec.throttle.burst,
+        }
+    if spec.budget is not None:
+        found[BUDGET] = {"limit": spec.budget.limit, "period": spec.budget.period_ms}
+    return found
+
+
+def budget_of(flow: str | None) -> str | None:
+    """Give the budget that the steps of a run count against, of what its jobs carry.
+
+    Example:
+        >>> budget_of('{"tag":"shop-pay","score":1000,"steps":[["budget","shop-pay:budget"]],"starts":[]}')
+        'shop-pay:budget'
+    """
+    if flow is None:
+        return None
+    return next((resource for policy, resource in json.loads(flow)["steps"] if policy == BUDGET), None)
 
 
 def priority_of(spec: FunctionSpec, event: Mapping[str, object]) -> int:

@@ -52,6 +52,7 @@ class Outcome:
         queued_at, started_at, ended_at: milliseconds.
         task_id: the Celery task that ran it.
         emits: events to store together with the memo.
+        cost: what it cost, if it succeeded and the function has a budget.
     """
 
     key: str
@@ -65,6 +66,7 @@ class Outcome:
     error: BaseException | None = None
     task_id: str | None = None
     emits: list[Event] = field(default_factory=list)
+    cost: float | None = None
 
 
 @dataclass(slots=True)

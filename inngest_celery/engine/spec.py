@@ -79,6 +79,22 @@ class Singleton:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """The steps that report what they cost may report so much in a sliding window.
+
+    Attributes:
+        cost: an expression over a step's output; it tells the cost of a step that does not report one itself.
+        mode: what becomes of further steps: ``queue`` or ``stop``.
+    """
+
+    limit: float
+    period_ms: int
+    key: str | None
+    cost: str | None
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionSpec:
     """What decides how a function's runs start, retry, end and are cancelled. Times are milliseconds.
 
@@ -106,6 +122,7 @@ class FunctionSpec:
     singleton: Singleton | None = None
     idempotency: str | None = None
     priority: str | None = None
+    budget: Budget | None = None
 
     @property
     def max_attempts(self) -> int:
@@ -141,6 +158,7 @@ def read_spec(config: str) -> FunctionSpec:
         singleton=_singleton(raw.get("singleton")),
         idempotency=raw.get("idempotency"),
         priority=(raw.get("priority") or {}).get("run"),
+        budget=_budget(raw.get("budget")),
     )
 
 
@@ -186,6 +204,14 @@ def _batch(raw: dict[str, Any] | None) -> Batch | None:
     if not raw:
         return None
     return Batch(int(raw["maxSize"]), parse_duration(raw["timeout"]), raw.get("key"), raw.get("if"))
+
+
+def _budget(raw: dict[str, Any] | None) -> Budget | None:
+    if not raw:
+        return None
+    return Budget(
+        float(raw["limit"]), parse_duration(raw["period"]), raw.get("key"), raw.get("cost"), raw.get("mode") or "queue"
+    )
 
 
 def _singleton(raw: dict[str, Any] | None) -> Singleton | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from inngest_celery import ids
 from inngest_celery.opcodes import Opcode
-from inngest_celery.sdk import durations, effects, jsonable
+from inngest_celery.sdk import costs, durations, effects, jsonable
 from inngest_celery.sdk.effects import Blocking, Effect
 from inngest_celery.sdk.errors import ErrorCode, StepInvalidError
 from inngest_celery.sdk.event import Event, SendEventsResult
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_ID = 512
 Length = int | datetime.timedelta
+Cost = float | Callable[[Any], object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +38,15 @@ class StepBuilder:
     is_async: bool
 
     def run(
-        self, step_id: str, handler: Callable[..., object], args: Sequence[object], output_type: object
+        self,
+        step_id: str,
+        handler: Callable[..., object],
+        args: Sequence[object],
+        output_type: object,
+        cost: Cost,
     ) -> StepCall:
         _check_id(step_id)
+        costs.check(step_id, cost)
         if not callable(handler):
             raise StepInvalidError(
                 f'step "{step_id}" takes a function to call, not {type(handler).__name__}; '
@@ -49,7 +56,11 @@ class StepBuilder:
         def body() -> object:
             return self._then(step_id, handler(*args), lambda result: self.preserve(result, output_type))
 
-        return StepCall(Opcode.STEP_RUN, step_id, name=step_id, body=body)
+        return StepCall(Opcode.STEP_RUN, step_id, name=step_id, body=body, cost=self._told(cost, output_type))
+
+    def _told(self, cost: Cost, output_type: object) -> Cost:
+        """Let a cost be told from what the step gives in the function, not from what is stored of it."""
+        return (lambda output: cost(self.revive(output, output_type))) if callable(cost) else cost
 
     def _then(self, step_id: str, result: object, finish: Callable[[object], object]) -> object:
         """Finish a result that may have to be awaited first."""
@@ -163,8 +174,9 @@ class StepBuilder:
     ) -> StepCall:
         return self.invoke(step_id, f"{app_id or self.client.app_id}-{function_id}", data, timeout, v)
 
-    def infer(self, step_id: str, adapter: BaseAdapter, body: Mapping[str, Any]) -> StepCall:
+    def infer(self, step_id: str, adapter: BaseAdapter, body: Mapping[str, Any], cost: Cost) -> StepCall:
         _check_id(step_id)
+        costs.check(step_id, cost)
         request = dict(body)
         adapter.on_call(request)
         opts: dict[str, object] = {
@@ -175,7 +187,7 @@ class StepBuilder:
             "type": "step.ai.infer",
             "url": adapter.url_infer(),
         }
-        return StepCall(Opcode.AI_GATEWAY, step_id, opts=opts, name=step_id)
+        return StepCall(Opcode.AI_GATEWAY, step_id, opts=opts, name=step_id, cost=cost)
 
 
 def event_ids(data: object) -> list[str]:

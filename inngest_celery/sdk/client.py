@@ -247,6 +247,7 @@ class Inngest:
         self,
         *,
         batch_events: config.Batch | None = None,
+        budget: config.Budget | None = None,
         cancel: list[config.Cancel] | None = None,
         celery_options: Mapping[str, object] | None = None,
         concurrency: list[config.Concurrency] | config.ConcurrencyLevels | None = None,
@@ -269,6 +270,7 @@ class Inngest:
 
         Args:
             batch_events: collect events into one run.
+            budget: cap what steps may cost in a window of time.
             cancel: events that cancel a run.
             celery_options: options of its Celery tasks, such as ``{"queue": "mail", "time_limit": 600}``.
             concurrency: limits on steps that execute at a time, up to two; ``ConcurrencyLevels`` limits runs too.
@@ -302,6 +304,7 @@ class Inngest:
         """
         options = {
             "batch_events": batch_events,
+            "budget": budget,
             "cancel": cancel,
             "concurrency": concurrency,
             "debounce": debounce,

@@ -18,6 +18,7 @@ Exception
     ├── StepNestedError
     ├── StepUnexpectedError
     ├── SuspensionSwallowedError
+    ├── CostInvalidError               what a step says that it cost is no number from 0 up
     ├── OutputUnserializableError      a step or function returned what JSON cannot hold
     ├── BodyInvalidError, FunctionNotFoundError, HeaderMissingError, QueryParamMissingError,
     │   RegistrationFailedError, SigVerificationFailedError, UnknownError
@@ -43,9 +44,12 @@ class ErrorCode(enum.StrEnum):
     BATCH_SIZE_INVALID = "batch_size_invalid"
     BATCH_TIMEOUT_INVALID = "batch_timeout_invalid"
     BODY_INVALID = "body_invalid"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    BUDGET_INVALID = "budget_invalid"
     CELERY_OPTION_INVALID = "celery_option_invalid"
     COMBO_UNSUPPORTED = "combo_unsupported"
     CONCURRENCY_LIMIT_INVALID = "concurrency_limit_invalid"
+    COST_INVALID = "cost_invalid"
     EVENT_INVALID = "event_invalid"
     EVENT_KEY_UNSPECIFIED = "event_key_unspecified"
     EVENT_NAME_INVALID = "event_name_invalid"
@@ -354,6 +358,13 @@ class StepInvalidError(Error):
     def __init__(self, message: str, *, code: str = ErrorCode.STEP_INVALID) -> None:
         super().__init__(message)
         self.code = code
+
+
+class CostInvalidError(Error):
+    """What a step says that it cost is no number from 0 up. Trying again is of no use, and may cost as much again."""
+
+    code: str = ErrorCode.COST_INVALID
+    is_retriable = False
 
 
 class StepIdCollisionError(Error):

@@ -35,6 +35,7 @@ class FunctionOpts(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", arbitrary_types_allowed=True)
 
     batch_events: config.Batch | None = None
+    budget: config.Budget | None = None
     cancel: list[config.Cancel] | None = None
     concurrency: list[config.Concurrency] | config.ConcurrencyLevels | None = None
     debounce: config.Debounce | None = None
@@ -215,6 +216,7 @@ class Function(Generic[T]):
 
 _SAME = (
     "batch_events",
+    "budget",
     "cancel",
     "concurrency",
     "debounce",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ MAX_CANCELS = 5
 MAX_CONCURRENCY = 2
 MAX_BATCH = 100
 _LONGEST_PERIOD = 7 * durations.DAY
+_LONGEST_WINDOW = 31 * durations.DAY
 
 Problem: TypeAlias = tuple[str, str, str]
 """A path, the code of the rule, and what is wrong."""
@@ -40,6 +42,7 @@ def check(function: Function[Any]) -> None:
         _concurrency(opts.concurrency or []),
         _rates(opts),
         _batch(opts.batch_events),
+        _budget(opts.budget),
         _cancels(opts.cancel or []),
         _expressions(opts),
         _combinations(opts),
@@ -194,6 +197,17 @@ def _batch(batch: config.Batch | None) -> Problems:
         yield "batch_events.timeout", ErrorCode.BATCH_TIMEOUT_INVALID, message
     yield from _expression(batch.key, "batch_events.key", code=ErrorCode.BATCH_KEY_EXPRESSION_INVALID)
     yield from _expression(batch.if_exp, "batch_events.if_exp", code=ErrorCode.BATCH_IF_EXPRESSION_INVALID)
+
+
+def _budget(budget: config.Budget | None) -> Problems:
+    if budget is None:
+        return
+    if not (math.isfinite(budget.limit) and budget.limit > 0):
+        yield "budget.limit", ErrorCode.BUDGET_INVALID, f"must be a number above 0, not {budget.limit}"
+    if durations.milliseconds(budget.period) > _LONGEST_WINDOW:
+        yield "budget.period", ErrorCode.BUDGET_INVALID, "is longer than 31 days"
+    yield from _expression(budget.key, "budget.key")
+    yield from _expression(budget.cost, "budget.cost", {"output", "event"})
 
 
 def _cancels(cancels: list[config.Cancel]) -> Problems:

@@ -32,6 +32,7 @@ class StepCall:
             middleware's ``transform_output`` and ``jsonable.encode_output``), or an awaitable of it.
         emits: events, with their ids, that the body wants stored in the same transaction as its result
             (``step.send_event``); an event's ``ts`` of 0 stands for now.
+        cost: what the step costs, or what tells it from what the body gave.
         hashed_id: the hash of the id, which the session sets when it numbers the call, before it runs the body.
     """
 
@@ -41,6 +42,7 @@ class StepCall:
     name: str = ""
     body: Callable[[], object] | None = None
     emits: list[tuple[str, Event]] = field(default_factory=list)
+    cost: float | Callable[[object], object] | None = None
     hashed_id: str = ""
 
 

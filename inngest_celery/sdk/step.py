@@ -88,6 +88,7 @@ class Step:
         handler: Callable[[*Ts], Awaitable[T]],
         *handler_args: *Ts,
         output_type: object = EmptySentinel,
+        cost: float | Callable[[T], float] | None = None,
     ) -> T:
         """Call a handler, once, and give its result.
 
@@ -96,12 +97,14 @@ class Step:
             handler: what to do. It is tried again when it raises.
             handler_args: its arguments. For keyword arguments use ``functools.partial``.
             output_type: what the stored result is rebuilt as, with the client's serializer.
+            cost: what the step costs of the function's ``budget``, or what tells it from the result, such as
+                ``lambda answer: answer.tokens``; a number from 0 up. Without a budget it counts for nothing.
 
         Example: ``user = await ctx.step.run("load", load_user, 7)``
 
         Mirrors https://www.inngest.com/docs/reference/python/steps/run
         """
-        call = self._build.run(step_id, handler, handler_args, output_type)
+        call = self._build.run(step_id, handler, handler_args, output_type, cost)
         return cast(T, self._build.revive(await self._session.reach(call), output_type))
 
     async def send_event(self, step_id: str, events: Event | list[Event]) -> list[str]:
@@ -191,9 +194,10 @@ class StepSync:
         handler: Callable[[*Ts], T],
         *handler_args: *Ts,
         output_type: object = EmptySentinel,
+        cost: float | Callable[[T], float] | None = None,
     ) -> T:
         """Call a handler, once, and give its result; see :meth:`Step.run`."""
-        call = self._build.run(step_id, handler, handler_args, output_type)
+        call = self._build.run(step_id, handler, handler_args, output_type, cost)
         return cast(T, self._build.revive(self._session.reach_sync(call), output_type))
 
     def send_event(self, step_id: str, events: Event | list[Event]) -> list[str]:
@@ -221,17 +225,25 @@ class AI:
     def __init__(self, step: Step) -> None:
         self._step = step
 
-    async def infer(self, step_id: str, *, adapter: BaseAdapter, body: dict[str, Any]) -> dict[str, Any]:
+    async def infer(
+        self,
+        step_id: str,
+        *,
+        adapter: BaseAdapter,
+        body: dict[str, Any],
+        cost: float | Callable[[dict[str, Any]], float] | None = None,
+    ) -> dict[str, Any]:
         """Call a model, once, and give its answer as JSON. The worker waits for it, as in ``run``.
 
         Args:
             step_id: the step's id.
             adapter: the model, see ``inngest_celery.experimental.ai``.
             body: the request, in the model's own format.
+            cost: as in :meth:`Step.run`.
 
         Mirrors https://www.inngest.com/docs/features/inngest-functions/steps-workflows/step-ai-orchestration
         """
-        return calls.answer(await self._step._session.reach(self._step._build.infer(step_id, adapter, body)))
+        return calls.answer(await self._step._session.reach(self._step._build.infer(step_id, adapter, body, cost)))
 
 
 class AISync:
@@ -240,6 +252,13 @@ class AISync:
     def __init__(self, step: StepSync) -> None:
         self._step = step
 
-    def infer(self, step_id: str, *, adapter: BaseAdapter, body: dict[str, Any]) -> dict[str, Any]:
+    def infer(
+        self,
+        step_id: str,
+        *,
+        adapter: BaseAdapter,
+        body: dict[str, Any],
+        cost: float | Callable[[dict[str, Any]], float] | None = None,
+    ) -> dict[str, Any]:
         """Call a model, and give its answer as JSON; see :meth:`AI.infer`."""
-        return calls.answer(self._step._session.reach_sync(self._step._build.infer(step_id, adapter, body)))
+        return calls.answer(self._step._session.reach_sync(self._step._build.infer(step_id, adapter, body, cost)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from inngest_celery.store.rows import Attempt, Event, Job, Run, RunStatus, Step, Wait
+from inngest_celery.store.rows import Attempt, Cost, Event, Job, Run, RunStatus, Step, Wait
 
 
 @dataclass(slots=True)
@@ -49,6 +49,7 @@ class Changes:
         waits: waits to register together with their timeout jobs.
         events: events to store.
         routes: a route job for each of these events.
+        costs: what steps have cost, to be recorded with their outcomes.
         again: the same job, to run once more later (a retry) instead of ending.
         end: the end of the run, if this is it.
         known: how many outcomes the function has seen, its own included. Set when it is blocked on steps that others
@@ -65,6 +66,7 @@ class Changes:
     waits: list[Wait] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     routes: list[Job] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
     again: Job | None = None
     end: RunEnd | None = None
     known: int | None = None
@@ -84,10 +86,12 @@ class Applied:
         refused: nothing was written: the lease was lost or the run has ended.
         jobs: the jobs that were really inserted, or made due, and are in need of a hint unless they are leased.
         run: the run whose first job is leased to this worker, if there is one.
+        costs: what this checkpoint, and no other, has recorded of costs, for flow control to count.
         news: others have recorded outcomes that the blocked function has not seen; its job is still leased.
     """
 
     refused: bool = False
     jobs: list[Job] = field(default_factory=list)
     run: Run | None = None
+    costs: list[Cost] = field(default_factory=list)
     news: bool = False

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from inngest_celery.store import events, fast, jobs, runs, waits
+from inngest_celery.store import costs, events, fast, jobs, runs, waits
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
@@ -49,12 +49,13 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
             return Applied(refused=True)
         if changes.job.kind is JobKind.TIMEOUT:
             waits.delete(connection, changes.run_id, changes.job.key)
+        paid = costs.record(connection, changes.costs)
         runs.record(connection, changes.steps)
         runs.record_attempts(connection, changes.attempts)
         if changes.end is not None:
             # The last step may have sent events.
             routes = _send(connection, changes)
-            return Applied(jobs=[*routes, *runs.finish(connection, run, changes.end)])
+            return Applied(jobs=[*routes, *runs.finish(connection, run, changes.end)], costs=paid)
         if run.status == RunStatus.SCHEDULED:
             runs.start(connection, run.id, changes.now)
         inserted = jobs.insert_missing(connection, changes.jobs)
@@ -66,7 +67,8 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         if news:
             # The worker goes on with what it has not seen, under the lease that it has.
             jobs.insert(connection, [changes.job])
-        return Applied(jobs=[*inserted, *routes, *([changes.again] if changes.again else [])], news=news)
+        due = [*inserted, *routes, *([changes.again] if changes.again else [])]
+        return Applied(jobs=due, costs=paid, news=news)
 
 
 def _send(connection: sa.Connection, changes: Changes) -> list[Job]:

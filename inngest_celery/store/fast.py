@@ -133,7 +133,7 @@ def fits(changes: Changes) -> bool:
     """Tell whether a checkpoint is one of the two simple ones."""
     if changes.job.kind is JobKind.TIMEOUT or changes.parallel or changes.known is not None or len(changes.steps) > 1:
         return False
-    if changes.attempts or changes.waits or changes.events or changes.again:
+    if changes.attempts or changes.waits or changes.events or changes.again or changes.costs:
         return False
     end = changes.end
     if end is None:

@@ -138,6 +138,17 @@ class Wait:
     paths: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Cost:
+    """What one step has cost of one budget, and when that was recorded."""
+
+    run_id: str
+    step_id: str
+    budget: str
+    amount: float
+    at: int
+
+
 def values(row: Any) -> dict[str, Any]:
     """Give a row's columns, enumerations as their values; ``Wait.paths`` belongs to the topic, not to the row."""
     result = {}

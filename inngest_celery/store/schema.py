@@ -199,7 +199,7 @@ cost = sa.Table(
     metadata,
     sa.Column("run_id", _text(ULID_LENGTH), primary_key=True),
     sa.Column("step_id", _text(64), primary_key=True),
-    sa.Column("budget", _text(255), primary_key=True, comment="the budget that it counts against, with its key"),
+    sa.Column("budget", _text(300), primary_key=True, comment="the budget that it counts against, with its key"),
     sa.Column("amount", sa.Double, nullable=False),
     sa.Column("at", Time, nullable=False),
     sa.Index("inngest_cost_by_budget", "budget", "at"),

@@ -175,7 +175,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.String(26), primary_key=True),
         sa.Column("step_id", sa.String(64), primary_key=True),
         sa.Column(
-            "budget", sa.String(255), primary_key=True, comment="the budget that it counts against, with its key"
+            "budget", sa.String(300), primary_key=True, comment="the budget that it counts against, with its key"
         ),
         sa.Column("amount", sa.Double, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),

@@ -22,9 +22,11 @@ from inngest_celery.experimental import mocked
 # What we add: (class, method) → parameters.
 OUR_PARAMETERS = {
     ("Inngest", "__init__"): {"celery"},
-    ("Inngest", "create_function"): {"celery_options"},
+    ("Inngest", "create_function"): {"budget", "celery_options"},
     ("Inngest", "send"): {"session"},
     ("Inngest", "send_sync"): {"session"},
+    ("Step", "run"): {"cost"},
+    ("StepSync", "run"): {"cost"},
     ("Context", "__init__"): {"max_attempts"},
     ("ContextSync", "__init__"): {"max_attempts"},
 }

@@ -113,6 +113,16 @@ def test_run_takes_a_function(step: Caller) -> None:
         step("run", "sum", add(1, 2))
 
 
+@pytest.mark.parametrize("cost", [-1, float("nan"), float("inf"), 10**400, True, "12", [1], add_later])
+def test_a_cost_that_is_none_is_refused_before_anything_runs(step: Caller, cost: Any) -> None:
+    asking = {"adapter": openai.Adapter(auth_key="k", model="m"), "body": {}}
+    for method, args, kwargs in (("run", (add, 1, 2), {}), ("ai.infer", (), asking)):
+        with pytest.raises(inngest.CostInvalidError, match='the cost of step "sum" is ') as caught:
+            step(method, "sum", *args, **kwargs, cost=cost)
+        assert (caught.value.code, caught.value.is_retriable) == ("cost_invalid", False)
+        assert step.session.calls == []
+
+
 @pytest.mark.parametrize("step_id", ["", " ", None, 7])
 @pytest.mark.parametrize(
     ("method", "args", "kwargs"),

@@ -12,7 +12,7 @@ import inngest as official
 import pytest
 
 import inngest_celery as inngest
-from inngest_celery.engine.spec import read_spec
+from inngest_celery.engine.spec import Budget, read_spec
 
 URL = "https://app.example/api/inngest"
 Options = Callable[[Any], dict[str, Any]]
@@ -126,6 +126,21 @@ def test_limits_on_runs_are_stored_as_the_wire_has_them(client: inngest.Inngest)
         ("run_concurrency.0", 1, "event.data.user"),
         ("concurrency.0", 10, None),
     ]
+
+
+def test_a_budget_is_on_the_wire_where_there_is_one(client: inngest.Inngest) -> None:
+    budget = inngest.Budget(limit=2.5, period=datetime.timedelta(days=1), key="event.data.user", cost="output.tokens")
+    function = define(inngest, client, {"budget": budget})
+    config = function.wire_config()
+    assert config["budget"] == {
+        "limit": 2.5,
+        "period": "1d",
+        "key": "event.data.user",
+        "cost": "output.tokens",
+        "mode": "queue",
+    }
+    assert read_spec(json.dumps(config)).budget == Budget(2.5, 86_400_000, "event.data.user", "output.tokens", "queue")
+    assert function.get_config(URL).main.to_dict()["budget"] == config["budget"]
 
 
 def test_stored_config_of_a_failure_handler(client: inngest.Inngest) -> None:

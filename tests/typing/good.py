@@ -37,11 +37,16 @@ async def decorated(value: int, *, twice: bool = False) -> float:
     celery_options={"queue": "mail"},
     throttle=inngest.Throttle(limit=1, period=datetime.timedelta(minutes=1)),
     batch_events=None,
+    budget=inngest.Budget(limit=10, period=datetime.timedelta(days=1), cost="output.usage.tokens", mode="stop"),
     concurrency=inngest.ConcurrencyLevels(fn=[inngest.Concurrency(limit=1)], step=[inngest.Concurrency(limit=5)]),
 )
 async def later(ctx: inngest.Context) -> int:
     assert_type(await ctx.step.run("load", load, 1, "a"), dict[str, int])
     assert_type(await ctx.step.run("none", no_arguments), str)
+    assert_type(await ctx.step.run("costly", load, 1, "a", cost=lambda found: found["a"]), dict[str, int])
+    assert_type(await ctx.step.run("costs the same", no_arguments, cost=1), str)
+    assert_type(await ctx.step.run("by length", no_arguments, cost=len), str)
+    assert_type(await ctx.step.run("for nothing", functools.partial(load, 1, name="a"), cost=None), dict[str, int])
     assert_type(await ctx.step.run("partial", functools.partial(load, 1, name="a")), dict[str, int])
     assert_type(await ctx.step.run("lambda", lambda: load(1, "a")), dict[str, int])
     assert_type(await ctx.step.sleep("nap", 1000), None)
@@ -52,7 +57,9 @@ async def later(ctx: inngest.Context) -> int:
     assert_type(await ctx.step.send_event("tell", [inngest.Event(name="e", data={"a": [1, {"b": None}]})]), list[str])
     assert_type(await ctx.step.invoke("call", function=now, data={"a": 1}), list[str])
     assert_type(await ctx.step.invoke_by_id("call", function_id="f"), object)
-    assert_type(await ctx.step.ai.infer("ask", adapter=openai.Adapter(auth_key="", model=""), body={}), dict[str, Any])
+    model = openai.Adapter(auth_key="", model="")
+    assert_type(await ctx.step.ai.infer("ask", adapter=model, body={}), dict[str, Any])
+    assert_type(await ctx.step.ai.infer("pay", adapter=model, body={}, cost=lambda said: said["t"]), dict[str, Any])
     assert_type(
         await ctx.group.parallel((lambda: ctx.step.run("a", no_arguments), lambda: ctx.step.run("b", no_arguments))),
         tuple[str, ...],
@@ -72,6 +79,7 @@ async def later(ctx: inngest.Context) -> int:
 def now(ctx: inngest.ContextSync) -> list[str]:
     assert_type(ctx.step.run("load", load_now, 1, "a"), dict[str, int])
     assert_type(ctx.step.run("lambda", lambda: 1), int)
+    assert_type(ctx.step.run("costly", load_now, 1, "a", cost=lambda found: found["a"] * 0.5), dict[str, int])
     assert_type(ctx.step.invoke("call", function=later), int)
     assert_type(ctx.group.parallel((lambda: 1, lambda: 2)), tuple[int, ...])
     return [str(ctx.attempt)]

@@ -22,6 +22,9 @@ async def later(ctx: inngest.Context) -> int:
     await ctx.step.run("load", load_now, 7)  # type: ignore[arg-type]
     await ctx.step.run("load", load(7))  # type: ignore[arg-type]
     await ctx.step.run(load, 7)  # type: ignore[arg-type]
+    await ctx.step.run("load", load, 7, cost="7")  # type: ignore[arg-type]
+    await ctx.step.run("load", load, 7, cost=load_now)  # type: ignore[arg-type]
+    await ctx.step.run("load", load, 7, cost=lambda text: text)  # type: ignore[misc]
     await ctx.step.sleep("nap", "3 days")  # type: ignore[arg-type]
     await ctx.step.wait_for_event("paid", event="e")  # type: ignore[call-arg]
     await ctx.step.send_event("tell", "shop/paid")  # type: ignore[arg-type]
@@ -34,6 +37,7 @@ async def later(ctx: inngest.Context) -> int:
 @client.create_function(fn_id="now", trigger=inngest.TriggerEvent(event="e"))
 def now(ctx: inngest.ContextSync) -> None:
     ctx.step.run("load", load_now, "seven")  # type: ignore[arg-type]
+    ctx.step.run("load", load_now, 7, cost=lambda text: text.length)  # type: ignore[attr-defined]
     text: int = ctx.step.run("load", load_now, 7)  # type: ignore[assignment]
     ctx.group.parallel(lambda: text)  # type: ignore[arg-type]
 
@@ -45,6 +49,7 @@ client.create_function(fn_id="a", trigger=inngest.TriggerEvent(event="e"), concu
 inngest.ConcurrencyLevels(fn=inngest.Concurrency(limit=1))  # type: ignore[arg-type]
 client.send_sync("shop/paid")  # type: ignore[arg-type]
 inngest.Throttle(limit="1", period=1000)  # type: ignore[arg-type]
+inngest.Budget(limit=1, period=1000, mode="skip")  # type: ignore[arg-type]
 inngest.Throttle(limit=1)  # type: ignore[call-arg]
 inngest.Singleton(mode="wait")  # type: ignore[arg-type]
 inngest.Event(name="e", data=[1])  # type: ignore[arg-type]

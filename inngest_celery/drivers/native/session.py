@@ -12,6 +12,7 @@ from typing import Any
 
 from inngest_celery.clock import Clock
 from inngest_celery.drivers.native import gateway
+from inngest_celery.drivers.native.costs import cost_of
 from inngest_celery.drivers.native.exits import ends_worker, shown
 from inngest_celery.drivers.native.failures import failure_of
 from inngest_celery.drivers.native.fibers import AsyncFiber, Resolution, SyncFiber
@@ -88,6 +89,7 @@ class NativeSession:
         self._function = function
         self._clock = clock
         self._max_attempts = opening.max_attempts
+        self._event = opening.events[0]
         self._hooks = Hooks(function)
         self.middleware = self._hooks.chain
         self._memos = StepMemos.from_raw({key: json.loads(memo) for key, memo in opening.memos.items()})
@@ -197,10 +199,11 @@ class NativeSession:
         started_at = self._clock.now()
         self.context.attempt = attempt
         memo: str | None = None
+        cost: float | None = None
         failure: Failure | None = None
         raised: BaseException | None = None
         try:
-            memo = self._run_body(reached)
+            memo, cost = self._run_body(reached)
         except BaseException as error:  # whatever the user's code raises is the step's outcome
             if ends_worker(error):
                 raise
@@ -219,6 +222,7 @@ class NativeSession:
             ended_at=self._clock.now(),
             task_id=task_id,
             emits=[self._emitted(event_id, event) for event_id, event in call.emits],
+            cost=cost,
         )
 
     def go_on(self, memos: Mapping[str, str]) -> None:
@@ -310,9 +314,10 @@ class NativeSession:
         self._open[key] = _Reached(call, contextvars.copy_context())
         self._parallel = self._parallel or len(self._open) > 1
 
-    def _run_body(self, reached: _Reached) -> str:
-        """Run hooks and body; give the memo."""
+    def _run_body(self, reached: _Reached) -> tuple[str, float | None]:
+        """Run hooks and body; give the memo, and what the step cost."""
         call, context = reached.call, reached.context
+        budget, cost = self._function.opts.budget, None
         assert call.body is not None
         self._hooks.go_live()
         context.run(_inside_step.set, call.step_id)
@@ -321,6 +326,8 @@ class NativeSession:
             result.output = context.run(call.body)
             if isinstance(result.output, Awaitable):
                 result.output = loop_thread().run(_awaited(result.output), context)
+            if budget is not None:
+                cost = context.run(cost_of, call, result.output, budget, self._event)
         except Exception as error:  # noqa: BLE001  shown to the middleware, then raised again
             result.error, result.output = error, None
         finally:
@@ -328,7 +335,7 @@ class NativeSession:
         self._hooks.step_ended(result)
         if result.error is not None:
             raise result.error
-        return f'{{"data":{encode_output(result.output, call.step_id)}}}'
+        return f'{{"data":{encode_output(result.output, call.step_id)}}}', cost
 
     def _end(self) -> Report:
         """Read what the function returned or raised."""

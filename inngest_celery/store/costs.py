@@ -1,0 +1,33 @@
+"""Statements on what steps have cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.store.inserts import insert_new
+from inngest_celery.store.rows import Cost, values
+
+
+def record(connection: sa.Connection, rows: Sequence[Cost]) -> list[Cost]:
+    """Record what steps of one locked run have cost, before their outcomes are recorded; give what is new.
+
+    A step that has its outcome keeps that, and so it keeps its cost: one is recorded with the other or not at all.
+    """
+    if not rows:
+        return []
+    step = schema.step
+    query = sa.select(step.c.id).where(step.c.run_id == rows[0].run_id, step.c.id.in_([row.step_id for row in rows]))
+    recorded = set(connection.execute(query).scalars())
+    new = [row for row in rows if row.step_id not in recorded]
+    insert_new(connection, schema.cost, [values(row) for row in new])
+    return new
+
+
+def spent(connection: sa.Connection, budget: str, since: int) -> list[tuple[int, float]]:
+    """Give when and how much was spent of a budget later than ``since`` (milliseconds), the oldest first."""
+    table = schema.cost
+    query = sa.select(table.c.at, table.c.amount).where(table.c.budget == budget, table.c.at > since)
+    return [(row.at, row.amount) for row in connection.execute(query.order_by(table.c.at))]
