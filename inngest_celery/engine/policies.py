@@ -97,6 +97,9 @@ def priority_of(spec: FunctionSpec, event: Mapping[str, object]) -> int:
     if spec.priority is None:
         return 0
     value = value_of(spec.priority, {"event": event})
+    if isinstance(value, float) and value.is_integer():
+        # To JSON, 60.0 and 60 are one number.
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
     return max(-MOST_PRIORITY_S, min(MOST_PRIORITY_S, value))
