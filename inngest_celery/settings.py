@@ -40,6 +40,12 @@ class Settings(BaseModel):
     )
     table_schema: str | None = Field(None, description="Database schema for the tables; the connection's own if empty.")
     task_queue: str | None = Field(None, description="Queue for functions that name none; the app's default if empty.")
+    redis_url: str | None = Field(
+        None,
+        description="Redis, Valkey or a cluster (`redis+cluster://host:port`) that keeps concurrency, throttles and "
+        "rate limits; the broker if that is Redis.",
+    )
+    redis_prefix: str = Field("inngest", min_length=1, description="What the keys in that Redis begin with.")
     horizon: float = Field(
         60.0,
         gt=0,

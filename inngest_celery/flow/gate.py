@@ -1,35 +1,159 @@
-"""The seam for flow control: between a job that is due and the worker that takes it."""
+"""The gate: limits kept in Redis. What waits is a row in the database; Redis only says whose turn it is.
+
+Whatever is here can be lost: :class:`Lost` says that it was, and the worker package makes it anew from the database.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any
 
-from inngest_celery.store.rows import Job
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
+from redis.retry import Retry
+
+from inngest_celery.flow import scripts
+from inngest_celery.flow.places import name_of
+
+Operation = list[Any]
+"""A name and its arguments, as ``lua/gate.lua`` has them."""
+
+_CLUSTER = "redis+cluster://"
+# Whoever waits for Redis is a worker with a message in its hands, or a sweep: both come again.
+_PATIENCE_S = 5.0
 
 
-class Gate(Protocol):
-    """Decides which due jobs may be taken now. One that may not stays a row, and is let through later."""
-
-    def admit(self, jobs: Sequence[Job]) -> list[Job]:
-        """Of these jobs, give those that may have a hint now."""
-        ...
-
-    def may_keep(self, function_id: str) -> bool:
-        """Tell whether a worker may take a run's next step itself, without asking again."""
-        ...
+class Lost(Exception):
+    """Redis does not know these limits (any more): they are to be told anew from the database."""
 
 
-class OpenGate:
-    """Lets everything through: there are no policies.
+class Unknown(Exception):
+    """Redis does not know the limits of one function. Its name is the argument."""
 
-    Example:
-        >>> OpenGate().may_keep("shop-onboard")
-        True
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gate said.
+
+    Attributes:
+        called: the jobs to send hints for, as ``<subject>/<key>``, in order.
+        answers: one for each operation.
     """
 
-    def admit(self, jobs: Sequence[Job]) -> list[Job]:
-        return list(jobs)
+    called: list[str]
+    answers: list[Any]
 
-    def may_keep(self, function_id: str) -> bool:
-        return True
+
+class Gate:
+    """Flow control in one Redis, Valkey or Redis Cluster.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``; ``redis+cluster://host:port`` for a cluster.
+        prefix: what all keys begin with.
+        call_ms: for how long a job that is called keeps its places before it has begun, in milliseconds.
+    """
+
+    def __init__(self, url: str, prefix: str, call_ms: int) -> None:
+        self.client = connect(url)
+        self._prefix = prefix
+        self._call_ms = call_ms
+
+    def do(self, tag: str, now: int, operations: Sequence[Operation], *, restoring: bool = False) -> Answer:
+        """Carry out operations on the limits of a tag, in order, in one round trip.
+
+        Args:
+            tag: whose limits.
+            now: milliseconds.
+            operations: what to do.
+            restoring: whether this is what makes the limits known again.
+
+        Raises:
+            Lost: nothing was done: the limits are not known.
+            Unknown: nothing was done: those of one function are not.
+            redis.RedisError: Redis does not answer.
+        """
+        mode = "restoring" if restoring else ""
+        text = json.dumps(list(operations), separators=(",", ":"))
+        said = json.loads(scripts.run(self.client, scripts.GATE, self.stem(tag), now, text, self._call_ms, mode))
+        if said.get("lost"):
+            raise Lost(tag)
+        if "unknown" in said:
+            raise Unknown(said["unknown"])
+        if said.get("next") is not None:
+            self.client.zadd(self._timers, {tag: said["next"]})
+        # An empty list is an empty table to Lua, and an object when it comes back.
+        return Answer(list(said["called"] or []), list(said["answers"] or []))
+
+    def due(self, now: int) -> tuple[list[str], int | None] | None:
+        """Give the tags to look at now, and when the next one will be due; ``None`` if all is forgotten."""
+        with self.client.pipeline(transaction=False) as pipeline:
+            pipeline.exists(self._marker)
+            pipeline.zrangebyscore(self._timers, "-inf", now)
+            pipeline.zrangebyscore(self._timers, f"({now}", "+inf", start=0, num=1, withscores=True)
+            known, due, later = pipeline.execute()
+        if not known:
+            return None
+        return [_text(tag) for tag in due], round(later[0][1]) if later else None
+
+    def seen_to(self, tag: str, now: int) -> None:
+        """Take a tag off the list, unless somebody has put it there again for later."""
+        self.client.eval(_SEEN_TO, 1, self._timers, tag, now)
+
+    def mark(self) -> None:
+        """Note that all limits are known; :meth:`due` tells when they no longer are."""
+        self.client.set(self._marker, 1)
+
+    def begin_restoring(self, tag: str, for_ms: int) -> bool:
+        """Make sure that one process at a time restores a tag."""
+        return bool(self.client.set(f"{self.stem(tag)}:restoring", 1, nx=True, px=for_ms))
+
+    def end_restoring(self, tag: str) -> None:
+        self.client.delete(f"{self.stem(tag)}:restoring")
+
+    def is_alive(self, tag: str) -> bool:
+        return bool(self.client.exists(f"{self.stem(tag)}:alive"))
+
+    def members(self, tag: str, resource: str) -> list[str]:
+        """Give who has a place in a resource."""
+        return [_text(member) for member in self.client.smembers(f"{self.stem(tag)}:in:{resource}")]
+
+    def waited_for(self, tag: str) -> list[str]:
+        """Give the resources that somebody waits for."""
+        return sorted({_text(resource) for resource in self.client.hvals(f"{self.stem(tag)}:waits")})
+
+    def stem(self, tag: str) -> str:
+        return f"{self._prefix}:{{{name_of(tag)}}}"
+
+    @property
+    def _timers(self) -> str:
+        return f"{self._prefix}:timers"
+
+    @property
+    def _marker(self) -> str:
+        return f"{self._prefix}:marker"
+
+
+_SEEN_TO = """
+local due = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if due and tonumber(due) <= tonumber(ARGV[2]) then redis.call('ZREM', KEYS[1], ARGV[1]) end
+"""
+
+
+def connect(url: str) -> redis.Redis:
+    """Connect to a Redis, or to a cluster of them.
+
+    A cluster's client has the same commands, but is no subclass.
+    """
+    patience = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
+    if url.startswith(_CLUSTER):
+        cluster: Any = RedisCluster.from_url(url.replace(_CLUSTER, "redis://", 1), **patience)
+        return cluster  # type: ignore[no-any-return]
+    # Tried once more at once, for a connection that the other side has closed meanwhile; then it is left for later.
+    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **patience)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -18,6 +18,9 @@ from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, Run, values
 from inngest_celery.store.waits import job_from
 
+# A job that waits for its turn is looked at so seldom: only against what nobody has thought of.
+PARKED_MS = 300_000
+
 # All in one statement sees the tables as they were before it. Where the claim had to wait for somebody who changed the
 # job meanwhile (an event that resumes it, say), memos may have come with the change: then they are left to be read.
 # PostgreSQL may answer a claim before it is on disk: a claim that a power failure undoes is just one that never was.
@@ -212,6 +215,9 @@ def sweep(database: Database, *, now: int, horizon: int, hint_timeout: int, limi
         for job in jobs:
             # Longer each time: messages in a long queue are late, not lost, and must not be doubled every few seconds.
             patience = min(hint_timeout * 2 ** min(job.hints, 10), 600_000)
+            if job.flow is not None:
+                # It may wait in line for long. The gate calls it, and calls it again if its hint was lost.
+                patience = max(patience, PARKED_MS)
             job.sweep_at = max(job.due_at, now) + patience if job.due_at <= now + horizon else job.due_at - horizon
             job.hints = min(job.hints + 1, 1000)
         if jobs:

@@ -12,7 +12,7 @@ from typing import Any
 from inngest_celery.crash import crash_point
 from inngest_celery.drivers.native.failures import failure_of
 from inngest_celery.drivers.native.session import NativeSession, Opening
-from inngest_celery.engine import waiting
+from inngest_celery.engine import policies, waiting
 from inngest_celery.engine.decide import decide
 from inngest_celery.engine.report import Failure, Outcome, Report
 from inngest_celery.engine.spec import FunctionSpec, read_spec
@@ -26,6 +26,7 @@ from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, hints
+from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.leases import LeaseKeeper
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.tracing import trace_in_place
@@ -55,19 +56,23 @@ class Executor:
     runtime: Runtime
     leases: LeaseKeeper
 
-    def carry_on(self, claimed: Claimed, function: Function[Any], task_id: str) -> BaseException | None:
+    def carry_on(
+        self, claimed: Claimed, function: Function[Any], task_id: str, slot: Slot | None = None
+    ) -> BaseException | None:
         """Work on a claimed job of a run, and on the run's next steps while it may be kept.
 
         Args:
             claimed: the job, leased to this worker, with its run and event.
             function: the function.
             task_id: the Celery task that this happens in.
+            slot: the places that are held for it, if something limits it. They are kept for all that this worker does
+                for the run now.
 
         Returns:
             The error of the job's own attempt, if it failed, for Celery to show.
         """
-        turns = _Turns(self, claimed, function, task_id)
-        with self.leases.hold(claimed.job) as hold:
+        turns = _Turns(self, claimed, function, task_id, slot)
+        with self.leases.hold(claimed.job, slot) as hold:
             turns.run(hold.switch)
         return turns.error
 
@@ -75,7 +80,9 @@ class Executor:
 class _Turns:
     """The turns that one worker takes at one run, one after the other."""
 
-    def __init__(self, executor: Executor, claimed: Claimed, function: Function[Any], task_id: str) -> None:
+    def __init__(
+        self, executor: Executor, claimed: Claimed, function: Function[Any], task_id: str, slot: Slot | None
+    ) -> None:
         assert claimed.run is not None
         assert claimed.event is not None
         runtime = executor.runtime
@@ -84,6 +91,9 @@ class _Turns:
         self._run, self._event, self._job = claimed.run, claimed.event, claimed.job
         self._function = function
         self._task_id = task_id
+        self._slot = slot
+        # What a step costs may leave nothing for the next one: each is asked for.
+        self._metered = policies.budget_of(claimed.job.flow) is not None
         self._spec = _spec_of(function)
         self._keep_until = self._clock.now() + runtime.settings.slice_ms
         self._hot = runtime.settings.slice_ms > 0
@@ -251,7 +261,9 @@ class _Turns:
         if applied.refused:
             self._tell_refused(outcomes)
             return applied
-        hints.publish(self._runtime, applied.jobs)
+        goes_on = applied.news or _keeps(changes)
+        ends = None if goes_on else self._slot
+        hints.publish(self._runtime, applied.jobs, ends, run_ended=changes.end is not None)
         if changes.end is not None and changes.end.deliver is None:
             bridge.show_result(self._runtime, self._run.id, changes.end)
         crash_point("after_hint")
@@ -285,7 +297,7 @@ class _Turns:
             hint_ms=settings.hint_timeout_ms,
             horizon_ms=settings.horizon_ms,
             retry_interval_ms=None if interval is None else round(interval * 1000),
-            keep=self._hot and now < self._keep_until and runtime.gate.may_keep(self._run.function_id),
+            keep=self._hot and now < self._keep_until and not self._metered,
             asked_at=self._asked_at,
             route_queue=runtime.route_queue,
         )

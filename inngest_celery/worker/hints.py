@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
 
+from inngest_celery.flow.places import starts_run
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker.broker import BROKER_ERRORS
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
+if TYPE_CHECKING:
+    from inngest_celery.worker.admission import Slot
+
 logger = logging.getLogger(__name__)
 
 HEADER = "inngest_hint"
+# What limits the job: whoever gets the message asks for its places before touching the database.
+FLOW_HEADER = "inngest_flow"
 # Those of a function's Celery options that belong to each message. The queue is the job's own.
 MESSAGE_OPTIONS = frozenset({"compression", "exchange", "priority", "queue", "routing_key"})
 
 
-def publish(runtime: Runtime, jobs: Iterable[Job]) -> None:
-    """Send a hint for every job that is due within the horizon and that no worker holds.
+def publish(runtime: Runtime, jobs: Iterable[Job], ends: Slot | None = None, *, run_ended: bool = False) -> None:
+    """Send a hint for every job that is due within the horizon, that no worker holds, and that flow control lets go.
+
+    Args:
+        jobs: those that may be due.
+        ends: the places that this process gives up now; whoever waits for them gets a hint, too.
+        run_ended: whether the run that they were taken for has ended.
 
     When the broker does not answer, the jobs stay rows, a log line says so, and a sweep sends the hints later.
     """
@@ -30,7 +42,14 @@ def publish(runtime: Runtime, jobs: Iterable[Job]) -> None:
         return
     now = runtime.clock.now()
     wanted = [job for job in jobs if job.leased_by is None and job.due_at <= now + runtime.settings.horizon_ms]
-    wanted = runtime.gate.admit(wanted)
+    if ends is not None or any(job.flow for job in wanted):
+        wanted = runtime.admission.admit(wanted, ends, run_ended=run_ended)
+    send(runtime, wanted)
+
+
+def send(runtime: Runtime, wanted: Sequence[Job]) -> None:
+    """Send a hint for each of these, whatever limits them."""
+    now = runtime.clock.now()
     for position, job in enumerate(wanted):
         try:
             _send(runtime, job, now)
@@ -43,6 +62,9 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
     delay = (job.due_at - now) / 1000
     task_id = uuid()
     options = _message_options(runtime, job)
+    headers: dict[str, Any] = {HEADER: True}
+    if job.flow is not None:
+        headers[FLOW_HEADER] = json.dumps([job.function_id, job.flow, starts_run(job)])
     if job.kind is not JobKind.ROUTE:
         # Flower then shows the steps of a run as its children.
         options |= {"root_id": job.subject_id, "parent_id": job.subject_id}
@@ -57,7 +79,7 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
             queue=job.queue,
             shadow=shadow_name(job),
             countdown=delay if delay > 0 else None,
-            headers={HEADER: True},
+            headers=headers,
             ignore_result=True,
             retry=False,
             producer=producer,

@@ -8,10 +8,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.rows import Job
+from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -22,15 +24,15 @@ class LeaseKeeper:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._held: dict[int, Job] = {}
+        self._held: dict[int, tuple[Job, Slot | None]] = {}
         self._process = 0
         self._guard = threading.Lock()
 
     @contextmanager
-    def hold(self, job: Job) -> Iterator[_Hold]:
-        """Keep a job's lease for the length of the block; the block may go on to a following job."""
+    def hold(self, job: Job, slot: Slot | None = None) -> Iterator[_Hold]:
+        """Keep a job's lease, and its places, for the length of the block; the block may go on to a following job."""
         self._ensure_thread()
-        hold = _Hold(self._held, threading.get_ident())
+        hold = _Hold(self._held, threading.get_ident(), slot)
         hold.switch(job)
         try:
             yield hold
@@ -52,9 +54,11 @@ class LeaseKeeper:
         while not pause.wait(settings.lease / 3):
             now = clock.now()
             # A job that was taken a moment ago has a fresh lease; hot steps come and go without any renewal.
-            aged = [job for job in list(self._held.values()) if (job.leased_until or 0) < now + settings.lease_ms * 0.8]
+            held = list(self._held.values())
+            aged = [each for each in held if (each[0].leased_until or 0) < now + settings.lease_ms * 0.8]
             if aged:
-                self._renew(aged, now + settings.lease_ms)
+                self._renew([job for job, _ in aged], now + settings.lease_ms)
+                self._hold_places([(slot, job) for job, slot in aged if slot is not None])
 
     def _renew(self, jobs: list[Job], until: int) -> None:
         try:
@@ -71,7 +75,7 @@ class LeaseKeeper:
             return
         for job in jobs:
             job.leased_until = until
-        held = list(self._held.values())
+        held = [job for job, _ in list(self._held.values())]
         for job in lost:
             if job not in held:
                 continue
@@ -83,16 +87,31 @@ class LeaseKeeper:
                 extra={"action": "lease_lost", "run_id": job.subject_id, "step": job.key},
             )
 
+    def _hold_places(self, places: list[tuple[Slot, Job]]) -> None:
+        if not places:
+            return
+        try:
+            self._runtime.admission.hold(places)
+        except redis.RedisError as error:
+            # They may be given to others if this lasts for a lease; then a limit is exceeded by what runs here.
+            logger.warning(
+                "Could not prolong the places of %d job(s) in Redis: %s",
+                len(places),
+                error,
+                extra={"action": "places_not_held"},
+            )
+
 
 class _Hold:
     """One thread's current job."""
 
-    def __init__(self, held: dict[int, Job], thread: int) -> None:
+    def __init__(self, held: dict[int, tuple[Job, Slot | None]], thread: int, slot: Slot | None) -> None:
         self._held = held
         self._thread = thread
+        self._slot = slot
 
     def switch(self, job: Job) -> None:
-        self._held[self._thread] = job
+        self._held[self._thread] = job, self._slot
 
     def release(self) -> None:
         self._held.pop(self._thread, None)

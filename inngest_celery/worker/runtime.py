@@ -8,16 +8,20 @@ import secrets
 import socket
 import threading
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from celery import Celery
 
 from inngest_celery.clock import Clock, clock_from
-from inngest_celery.flow.gate import Gate, OpenGate
 from inngest_celery.settings import Settings, SettingsError, settings_of
 from inngest_celery.store.database import Database
 from inngest_celery.worker.step_events import StepEvents
 
+if TYPE_CHECKING:
+    from inngest_celery.worker.admission import Admission
+
 _ATTRIBUTE = "inngest_runtime"
+_REDIS = ("redis", "rediss", "valkey", "valkeys")
 
 
 class Runtime:
@@ -30,7 +34,6 @@ class Runtime:
         self.sends_hints = True
         # A worker has them; see SweepStep.
         self.step_events: StepEvents | None = None
-        self.gate: Gate = OpenGate()
 
     @cached_property
     def settings(self) -> Settings:
@@ -68,6 +71,32 @@ class Runtime:
                 code="broker_url_invalid",
             ) from error
         return str(connection.transport_cls)
+
+    @cached_property
+    def redis_url(self) -> str | None:
+        """Where limits are kept: as it is set, else the broker if that is a Redis; ``None`` if there is none."""
+        if self.settings.redis_url:
+            return self.settings.redis_url
+        broker = self.app.connection_for_write()
+        return str(broker.as_uri(include_password=True)) if broker.transport_cls in _REDIS else None
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Flow control.
+
+        Raises:
+            SettingsError: there is no Redis to keep limits in (code ``redis_missing``).
+        """
+        from inngest_celery.flow.gate import Gate
+        from inngest_celery.worker.admission import Admission
+
+        if self.redis_url is None:
+            raise SettingsError(
+                "Concurrency, throttle and rate limits are kept in Redis, and the broker is none. "
+                "Set inngest_redis_url to a Redis or Valkey, such as redis://localhost:6379/0.",
+                code="redis_missing",
+            )
+        return Admission(self, Gate(self.redis_url, self.settings.redis_prefix, self.settings.hint_timeout_ms))
 
     @cached_property
     def route_queue(self) -> str:

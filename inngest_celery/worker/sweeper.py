@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -17,6 +19,7 @@ from inngest_celery.store import leases
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.rows import Job
 from inngest_celery.worker import hints
+from inngest_celery.worker.flow_clock import FlowClock, tell_limits
 from inngest_celery.worker.registry import functions_of, synchronise
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.startup import prepare_database, warn_of_unenforced_options
@@ -57,6 +60,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             raise SystemExit(1) from error
         functions = list(functions_of(parent.app).values())
         synchronise(parent.app, functions)
+        tell_limits(runtime)
         warn_of_unenforced_options(functions)
         self._keep_forks_out()
         # A thread and not the worker's timer: a slow database must not hold up the broker's heartbeats.
@@ -80,15 +84,23 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _run(self, runtime: Runtime, worker: Any) -> None:
         interval = runtime.settings.sweep_interval
-        failing = False
-        while not self._stop.wait(0 if self._sweep_was_full else interval):
+        flow = FlowClock(runtime)
+        pause, failing = interval, False
+        next_sweep = time.monotonic() + interval
+        swept: Swept | None = None
+        while not self._stop.wait(pause):
             self._events.look_at(getattr(worker, "consumer", None))
+            later = None
             try:
                 with self._sweeping:
-                    self._sweep_was_full = sweep_once(runtime)
+                    if time.monotonic() >= next_sweep:
+                        swept = sweep_once(runtime)
+                        next_sweep = time.monotonic() + (0 if swept and swept.full else interval)
+                    if swept is not None:
+                        later = flow.tick()
                 failing = False
             except Exception as error:
-                self._sweep_was_full = False
+                swept, next_sweep = None, time.monotonic() + interval
                 if not failing:
                     expected = isinstance(error, SQLAlchemyError | OSError)
                     logger.warning(
@@ -98,20 +110,25 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
                         extra={"action": "sweep_failed"},
                     )
                 failing = True
+            pause = next_sweep - time.monotonic()
+            if later is not None:
+                pause = min(pause, (later - runtime.clock.now()) / 1000)
+            pause = max(pause, 0)
 
-    _sweep_was_full = False
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A sweep that was this worker's turn. ``full``: there may be more to do at once."""
+
+    full: bool
 
 
-def sweep_once(runtime: Runtime) -> bool:
-    """Hint the jobs whose time has come, whose hint was lost or whose worker died, if it is this worker's turn.
-
-    Returns:
-        Whether there may be more at once.
-    """
+def sweep_once(runtime: Runtime) -> Swept | None:
+    """Hint the jobs whose time has come, whose hint was lost or whose worker died; ``None`` if another worker does."""
     settings, now = runtime.settings, runtime.clock.now()
     hold_ms = max(round(settings.sweep_interval * 5000), 2000)
     if not leases.acquire(runtime.database, _LEASE, runtime.worker_name, now=now, until=now + hold_ms):
-        return False
+        return None
     jobs, full = job_rows.sweep(
         runtime.database,
         now=now,
@@ -126,7 +143,7 @@ def sweep_once(runtime: Runtime) -> bool:
         job.leased_by = None
     hints.publish(runtime, jobs)
     _report_orphans(runtime, jobs)
-    return full
+    return Swept(full)
 
 
 def _report_orphans(runtime: Runtime, jobs: list[Job]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.engine import deadlines
 from inngest_celery.engine.routing import Router
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
+from inngest_celery.flow.places import place_of, run_resources
 from inngest_celery.sdk.errors import FunctionNotFoundError
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store import jobs as job_rows
@@ -21,6 +23,7 @@ from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, hints, sweeper
+from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.execute import executor_of
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime, runtime_of
@@ -94,10 +97,19 @@ def _run_function(self: FunctionTask, *args: Any, **kwargs: Any) -> Any:
 def _perform(self: Task, run: str, step: str) -> None:
     """Do the job that a hint names, if it is still there to be done."""
     runtime = runtime_of(self.app)
-    claimed = _claim(runtime, run, step)
-    if claimed is None:
-        return
-    error = perform_claimed(runtime, claimed, str(self.request.id))
+    limited, slot = self.request.get(hints.FLOW_HEADER), None
+    if limited:
+        slot = _take_places(runtime, run, step, limited)
+        if slot is None:
+            return
+    try:
+        claimed = _claim(runtime, run, step)
+        if claimed is None:
+            return
+        error = perform_claimed(runtime, claimed, str(self.request.id), slot)
+    finally:
+        if slot is not None and slot.held:
+            hints.publish(runtime, [], slot)
     crash_point("before_ack")
     if error is None:
         return
@@ -105,6 +117,15 @@ def _perform(self: Task, run: str, step: str) -> None:
     if _will_retry(runtime, claimed.job):
         raise Retry(str(error), exc=error)
     raise error
+
+
+def _take_places(runtime: Runtime, run: str, step: str, limited: str) -> Slot | None:
+    """Take the places that a job needs; ``None`` if it has to wait, and will be called, or is in other hands."""
+    function_id, flow, starts = json.loads(limited)
+    place = place_of(run, step, function_id, flow, starts=starts)
+    slot, others = runtime.admission.begin(place, run_resources(flow))
+    hints.send(runtime, others)
+    return slot
 
 
 def _claim(runtime: Runtime, subject_id: str, key: str) -> Claimed | None:
@@ -122,8 +143,8 @@ def _claim(runtime: Runtime, subject_id: str, key: str) -> Claimed | None:
     )
 
 
-def perform_claimed(runtime: Runtime, claimed: Claimed, task_id: str) -> BaseException | None:
-    """Do a claimed job; give the error of a failed attempt."""
+def perform_claimed(runtime: Runtime, claimed: Claimed, task_id: str, slot: Slot | None = None) -> BaseException | None:
+    """Do a claimed job, for which places may be held; give the error of a failed attempt."""
     job = claimed.job
     if job.kind is JobKind.ROUTE:
         _route(runtime, claimed, task_id)
@@ -134,7 +155,7 @@ def perform_claimed(runtime: Runtime, claimed: Claimed, task_id: str) -> BaseExc
     elif job.kind is JobKind.DELIVER:
         bridge.deliver(runtime, claimed)
     else:
-        return executor_of(runtime).carry_on(claimed, _function_of(runtime, job), task_id)
+        return executor_of(runtime).carry_on(claimed, _function_of(runtime, job), task_id, slot)
     return None
 
 
@@ -144,10 +165,8 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
 
     def may_keep(function: FunctionRow) -> bool:
         found = functions_of(runtime.app).get(function.id)
-        if found is None or function.queue != job.queue or not _OWN_MESSAGE.isdisjoint(found.celery_options):
-            return False
         # Even at slice 0: to find a run's first step is no step, so it needs no hop.
-        return runtime.gate.may_keep(function.id)
+        return found is not None and function.queue == job.queue and _OWN_MESSAGE.isdisjoint(found.celery_options)
 
     router = Router(
         database=runtime.database,

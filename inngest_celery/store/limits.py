@@ -1,0 +1,100 @@
+"""Statements that tell Redis anew what it has forgotten: who executes, who waits, what operators have set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.store.rows import Job, RunStatus
+from inngest_celery.store.waits import job_from
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimit:
+    """What an operator has set instead of what a function's code says. ``config`` is JSON text, times milliseconds."""
+
+    function_id: str
+    policy: str
+    config: str
+    expires_at: int | None
+    set_at: int
+
+
+def limited_jobs(connection: sa.Connection, function_ids: Sequence[str], due_by: int) -> Iterator[Job]:
+    """Give the jobs of these functions that something limits and that are due, a page at a time."""
+    table = schema.job
+    last: tuple[str, str] | None = None
+    while True:
+        query = sa.select(table).where(
+            table.c.function_id.in_(function_ids), table.c.flow.is_not(None), table.c.due_at <= due_by
+        )
+        if last is not None:
+            query = query.where(sa.tuple_(table.c.subject_id, table.c.key) > sa.tuple_(*map(sa.literal, last)))
+        page = [
+            job_from(row._mapping)
+            for row in connection.execute(query.order_by(table.c.subject_id, table.c.key).limit(_PAGE))
+        ]
+        yield from page
+        if len(page) < _PAGE:
+            return
+        last = page[-1].subject_id, page[-1].key
+
+
+def find_jobs(connection: sa.Connection, names: Sequence[tuple[str, str]]) -> list[Job]:
+    """Give those of these jobs that are there."""
+    if not names:
+        return []
+    table = schema.job
+    query = sa.select(table).where(sa.tuple_(table.c.subject_id, table.c.key).in_(names))
+    return [job_from(row._mapping) for row in connection.execute(query)]
+
+
+def started_runs(connection: sa.Connection, function_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Give the runs that have started and not ended, each with what its jobs carry of its limits."""
+    run, job = schema.run, schema.job
+    query = (
+        sa.select(run.c.id, sa.func.min(job.c.flow))
+        .join_from(run, job, job.c.subject_id == run.c.id)
+        .where(run.c.status == RunStatus.RUNNING.value, run.c.function_id.in_(function_ids), job.c.flow.is_not(None))
+        .group_by(run.c.id)
+    )
+    for row in connection.execute(query):
+        yield row[0], row[1]
+
+
+def unended(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:
+    """Give those of these runs that have not ended."""
+    run = schema.run
+    query = sa.select(run.c.id).where(run.c.id.in_(run_ids), run.c.status < RunStatus.COMPLETED.value)
+    return set(connection.execute(query).scalars())
+
+
+def last_start(connection: sa.Connection, function_id: str) -> int | None:
+    """Tell when a function's latest runs have last started, in milliseconds."""
+    run = schema.run
+    latest = (
+        sa.select(run.c.started_at).where(run.c.function_id == function_id).order_by(run.c.id.desc()).limit(_PAGE)
+    ).subquery()
+    found = connection.execute(sa.select(sa.func.max(latest.c.started_at))).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def set_limits(connection: sa.Connection) -> list[SetLimit]:
+    """Give all that operators have set."""
+    return [SetLimit(**row._mapping) for row in connection.execute(sa.select(schema.limit))]
+
+
+def drop_expired(connection: sa.Connection, now: int) -> list[SetLimit]:
+    """Delete what has expired; give it."""
+    table = schema.limit
+    expired = [each for each in set_limits(connection) if each.expires_at is not None and each.expires_at <= now]
+    for each in expired:
+        connection.execute(
+            sa.delete(table).where(table.c.function_id == each.function_id, table.c.policy == each.policy)
+        )
+    return expired

@@ -1,0 +1,253 @@
+"""Flow control on the worker's side: which due jobs may have a hint, and which of those that have one may begin.
+
+The gate in Redis says whose turn it is; what there is to do stands in the database. Whatever the gate calls and this
+process does not know is looked up there first: a job that is gone, or in somebody's hands, leaves the line.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import redis
+
+from inngest_celery.engine import policies
+from inngest_celery.engine.spec import read_spec
+from inngest_celery.flow.gate import Answer, Gate, Lost, Operation, Unknown
+from inngest_celery.flow.places import Place, name_of, place_of_job
+from inngest_celery.store import functions, limits
+from inngest_celery.store.rows import Job
+from inngest_celery.worker import restoring
+
+if TYPE_CHECKING:
+    from inngest_celery.worker.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
+
+
+@dataclass(slots=True)
+class Slot:
+    """The places that this process holds while it works on a job.
+
+    Attributes:
+        place: the job's.
+        owner: under whose name they are held.
+        runs: the resources in which the run has a place, until it ends.
+        held: whether they are held still.
+    """
+
+    place: Place
+    owner: str
+    runs: list[str]
+    held: bool = True
+
+
+class Admission:
+    """Asks the gate, for one process."""
+
+    def __init__(self, runtime: Runtime, gate: Gate) -> None:
+        self._runtime = runtime
+        self.gate = gate
+
+    def admit(self, jobs: Sequence[Job], ends: Slot | None = None, *, run_ended: bool = False) -> list[Job]:
+        """Give the jobs to send hints for: those of these that may go, and others whose turn has come.
+
+        Args:
+            jobs: due now or soon, and in nobody's hands.
+            ends: what this process held until now; given up in the same round trip.
+            run_ended: whether its run has ended, too.
+        """
+        now = self._runtime.clock.now()
+        operations: dict[str, list[Operation]] = {}
+        known: dict[str, Job] = {}
+        free = []
+        for job in jobs:
+            # One that is due later asks when its time has come, and holds nothing until then.
+            if job.flow is None or job.due_at > now:
+                free.append(job)
+                continue
+            place = place_of_job(job)
+            known[place.job] = job
+            # Whoever held it has let its lease run out; the sweep has taken it up.
+            dead = job.leased_until is not None
+            operations.setdefault(place.tag, []).append(["enter", place.job, place.line, place.score, dead])
+        if ends is not None:
+            operations.setdefault(ends.place.tag, []).extend(_ending(ends, run_ended=run_ended))
+        for tag, wanted in operations.items():
+            free += self._called(tag, wanted, known)
+        if ends is not None:
+            # Told once. If Redis did not hear it, the lease there runs out.
+            ends.held = False
+        return free
+
+    def begin(self, place: Place, runs: list[str]) -> tuple[Slot | None, list[Job]]:
+        """Take the places of a job whose message has come.
+
+        Args:
+            place: the job's.
+            runs: the resources in which its run has a place.
+
+        Returns:
+            What is held now, or ``None`` if the job has to wait or is in other hands; and jobs to send hints for.
+        """
+        owner, lease = self._runtime.worker_name, self._runtime.settings.lease_ms
+        begin = ["begin", place.job, place.line, place.score, owner, lease]
+        try:
+            answer = self.do(place.tag, [begin])
+        except redis.RedisError as error:
+            _tell_unavailable(error, [place.job])
+            return None, []
+        others = self._look_up(place.tag, answer.called, {})
+        if answer.answers[0] != "ok":
+            return None, others
+        return Slot(place, owner, runs), others
+
+    def hold(self, slots: Iterable[tuple[Slot, Job]]) -> None:
+        """Prolong what this process holds. A slot goes on with the job that its run has come to.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        until = self._runtime.clock.now() + self._runtime.settings.lease_ms
+        for slot, job in slots:
+            before, place = slot.place, slot.place
+            if before.job != f"{job.subject_id}/{job.key}":
+                place = place_of_job(job)
+            operations: list[Operation] = [["hold", place.job, place.line, place.score, slot.owner, until]]
+            if place is not before:
+                # Held anew under the name that the database has, so that both come to the same count.
+                operations.append(["release", before.job, slot.owner])
+                slot.place = place
+            self.do(place.tag, operations)
+
+    def tick(self) -> tuple[list[Job], int | None]:
+        """Do what has become due by the clock alone.
+
+        Returns:
+            The jobs to send hints for, and when to come again at the latest, in milliseconds.
+        """
+        now = self._runtime.clock.now()
+        due = self.gate.due(now)
+        if due is None:
+            return self._restore_all(), None
+        tags, later = due
+        jobs = []
+        for tag in tags:
+            self.gate.seen_to(tag, now)
+            jobs += self._called(tag, [*self._runs_that_ended(tag), ["tick"]], {})
+        return jobs, later
+
+    def refresh(self) -> list[Job]:
+        """Tell the gate what the functions' code and operators say now; give jobs to send hints for."""
+        jobs = []
+        with self._runtime.database.transaction() as connection:
+            expired = limits.drop_expired(connection, self._runtime.clock.now())
+        for tag, operations in restoring.definitions(self._runtime.database, self._runtime.clock.now()).items():
+            jobs += self._called(tag, operations, {})
+        for each in expired:
+            jobs += self.changed(each.function_id, each.policy, None)
+        return jobs
+
+    def changed(self, function_id: str, policy: str, config: str | None) -> list[Job]:
+        """Let one limit hold that an operator has set, or none but the code's; give jobs to send hints for."""
+        with self._runtime.database.autocommit() as connection:
+            function = functions.get(connection, function_id)
+        tag = policies.tag_of(read_spec(function.config)) if function else function_id
+        return self._called(tag, [["set", name_of(function_id), policy, config or False]], {})
+
+    def do(self, tag: str, operations: Sequence[Operation]) -> Answer:
+        """Carry out operations; what Redis does not know is told it first.
+
+        Raises:
+            redis.RedisError: Redis does not answer, or forgets faster than it can be told.
+        """
+        restored: list[str] = []
+        for _ in range(_ATTEMPTS):
+            try:
+                answer = self.gate.do(tag, self._runtime.clock.now(), operations)
+            except Lost:
+                restored += restoring.restore(self._runtime, self.gate, tag)
+            except Unknown as unknown:
+                restoring.describe(self._runtime, self.gate, tag, str(unknown.args[0]))
+            else:
+                return Answer([*restored, *(name for name in answer.called if name not in restored)], answer.answers)
+        raise redis.RedisError(f"Redis has lost the limits of {tag} again and again")
+
+    def _called(self, tag: str, operations: list[Operation], known: dict[str, Job]) -> list[Job]:
+        try:
+            answer = self.do(tag, operations)
+            return self._look_up(tag, answer.called, known)
+        except redis.RedisError as error:
+            waiting = [operation[1] for operation in operations if operation[0] == "enter"]
+            _tell_unavailable(error, waiting)
+            return []
+
+    def _look_up(self, tag: str, called: Sequence[str], known: dict[str, Job]) -> list[Job]:
+        """Give the called jobs that are there to be done; take the others out of the line, and see who is next."""
+        jobs: list[Job] = []
+        while called:
+            strange = [_parts(name) for name in called if name not in known]
+            with self._runtime.database.autocommit() as connection:
+                rows = {_name(job): job for job in limits.find_jobs(connection, strange)} if strange else {}
+            now = self._runtime.clock.now()
+            in_vain: list[Operation] = []
+            for name in called:
+                job = known.get(name) or rows.get(name)
+                if job is None or job.due_at > now:
+                    in_vain.append(["forget", name, ""])
+                elif name not in known and job.leased_by is not None and (job.leased_until or 0) > now:
+                    place = place_of_job(job)
+                    in_vain.append(["hold", name, place.line, place.score, job.leased_by, job.leased_until])
+                else:
+                    job.leased_by = None
+                    jobs.append(job)
+            called = self.do(tag, in_vain).called if in_vain else []
+        return jobs
+
+    def _runs_that_ended(self, tag: str) -> list[Operation]:
+        """Give up the places of runs that ended where nobody told the gate."""
+        found: list[Operation] = []
+        for resource in self.gate.waited_for(tag):
+            if "run_concurrency" not in resource:
+                continue
+            members = self.gate.members(tag, resource)
+            with self._runtime.database.autocommit() as connection:
+                alive = limits.unended(connection, members)
+            found += [["leave", member, resource] for member in members if member not in alive]
+        return found
+
+    def _restore_all(self) -> list[Job]:
+        jobs: list[Job] = []
+        for tag in restoring.definitions(self._runtime.database, self._runtime.clock.now()):
+            jobs += self._called(tag, [["tick"]], {})
+        self.gate.mark()
+        return jobs
+
+
+def _ending(slot: Slot, *, run_ended: bool) -> list[Operation]:
+    operations: list[Operation] = [["release", slot.place.job, slot.owner]]
+    if run_ended:
+        run_id, _ = _parts(slot.place.job)
+        operations += [["leave", run_id, resource] for resource in slot.runs]
+    return operations
+
+
+def _name(job: Job) -> str:
+    return f"{job.subject_id}/{job.key}"
+
+
+def _parts(name: str) -> tuple[str, str]:
+    subject_id, _, key = name.partition("/")
+    return subject_id, key
+
+
+def _tell_unavailable(error: Exception, waiting: list[Any]) -> None:
+    logger.warning(
+        "Redis does not answer (%s). Limits cannot be kept without it: what they concern waits until it is back.",
+        error,
+        extra={"action": "flow_unavailable", "jobs": waiting},
+    )

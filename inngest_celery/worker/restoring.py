@@ -1,0 +1,129 @@
+"""What Redis has forgotten, told anew from the database: limits, who holds places, what was spent, who waits."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import redis
+import sqlalchemy as sa
+
+from inngest_celery.engine import policies
+from inngest_celery.engine.spec import FunctionSpec, read_spec
+from inngest_celery.flow.gate import Gate, Operation
+from inngest_celery.flow.places import name_of, place_of_job, run_resources
+from inngest_celery.store import functions, limits
+from inngest_celery.store.database import Database
+
+if TYPE_CHECKING:
+    from inngest_celery.worker.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+_RESTORING_MS = 15_000
+_LOOK_S = 0.02
+_BATCH = 500
+
+
+def restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
+    """Make the limits of a tag known again. One process does it, the others wait for it.
+
+    First who holds places, then who wants them: no limit is exceeded on the way.
+
+    Returns:
+        The jobs to send hints for.
+
+    Raises:
+        redis.RedisError: Redis does not answer, or another process has not finished in time.
+    """
+    if not gate.begin_restoring(tag, _RESTORING_MS):
+        deadline = time.monotonic() + _RESTORING_MS / 1000
+        while not gate.is_alive(tag):
+            if time.monotonic() > deadline:
+                raise redis.RedisError(f"the limits of {tag} are being restored, and that takes too long")
+            time.sleep(_LOOK_S)
+        return []
+    try:
+        return _restore(runtime, gate, tag)
+    finally:
+        gate.end_restoring(tag)
+
+
+def _restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
+    now = runtime.clock.now()
+    held, waiting = definitions(runtime.database, now).get(tag, []), list[Operation]()
+    with runtime.database.autocommit() as connection:
+        concerned = _functions_of(connection, tag)
+        ids = list(concerned)
+        for run_id, flow in limits.started_runs(connection, ids):
+            held += [["stay", run_id, resource] for resource in run_resources(flow)]
+        for job in limits.limited_jobs(connection, ids, now):
+            place = place_of_job(job)
+            if place.tag != tag:
+                continue
+            if job.leased_by is not None and (job.leased_until or 0) > now:
+                held.append(["hold", place.job, place.line, place.score, job.leased_by, job.leased_until])
+            else:
+                waiting.append(["enter", place.job, place.line, place.score, False])
+        recent = any(_started_lately(limits.last_start(connection, id), spec, now) for id, spec in concerned.items())
+    for at in range(0, len(held), _BATCH):
+        gate.do(tag, now, held[at : at + _BATCH], restoring=True)
+    gate.do(tag, now, [["alive", now if recent else False]], restoring=True)
+    called: list[str] = []
+    for at in range(0, len(waiting), _BATCH):
+        called += gate.do(tag, now, waiting[at : at + _BATCH]).called
+    logger.info(
+        "The limits of %s were told to Redis: %d places held, %d jobs in line.",
+        tag,
+        len(held),
+        len(waiting),
+        extra={"action": "flow_restored", "tag": tag, "held": len(held), "waiting": len(waiting)},
+    )
+    return called
+
+
+def definitions(database: Database, now: int) -> dict[str, list[Operation]]:
+    """Give, by tag, what tells the gate all limits of functions: those of the code, and those that are set."""
+    found: dict[str, list[Operation]] = {}
+    with database.autocommit() as connection:
+        specs = {row.id: read_spec(row.config) for row in functions.all_of(connection)}
+        overrides = limits.set_limits(connection)
+    for spec in specs.values():
+        if policies.definitions(spec):
+            found.setdefault(policies.tag_of(spec), []).append(_described(spec))
+    for each in overrides:
+        if each.function_id not in specs or (each.expires_at or now + 1) <= now:
+            continue
+        operations = found.get(policies.tag_of(specs[each.function_id]))
+        if operations is not None:
+            operations.append(["set", name_of(each.function_id), each.policy, each.config])
+    return found
+
+
+def describe(runtime: Runtime, gate: Gate, tag: str, name: str) -> None:
+    """Tell the gate the limits of one function, by its name there; none, if there is no such function any more."""
+    with runtime.database.autocommit() as connection:
+        rows = functions.all_of(connection)
+    spec = next((read_spec(row.config) for row in rows if name_of(row.id) == name), None)
+    operation = ["describe", name, "{}"] if spec is None else _described(spec)
+    gate.do(tag, runtime.clock.now(), [operation])
+
+
+def _described(spec: FunctionSpec) -> Operation:
+    # Sorted, for the gate to see whether anything has changed.
+    return ["describe", name_of(spec.id), json.dumps(policies.definitions(spec), sort_keys=True)]
+
+
+def _functions_of(connection: sa.Connection, tag: str) -> dict[str, FunctionSpec]:
+    specs = {row.id: read_spec(row.config) for row in functions.all_of(connection)}
+    return {id: spec for id, spec in specs.items() if policies.definitions(spec) and policies.tag_of(spec) == tag}
+
+
+def _started_lately(started_at: int | None, spec: FunctionSpec, now: int) -> bool:
+    """Tell whether a throttle may have given tokens that count still."""
+    if started_at is None or spec.throttle is None:
+        return False
+    full_again = spec.throttle.period_ms * (spec.throttle.limit + spec.throttle.burst) / spec.throttle.limit
+    return started_at + full_again > now
