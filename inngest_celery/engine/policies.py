@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
 from inngest_celery.engine import expressions
 from inngest_celery.engine.spec import Concurrency, FunctionSpec
@@ -64,9 +65,9 @@ def tag_of(spec: FunctionSpec) -> str:
     return SHARED if shares else spec.id
 
 
-def definitions(spec: FunctionSpec) -> dict[str, dict[str, float]]:
+def definitions(spec: FunctionSpec) -> dict[str, dict[str, float | bool]]:
     """Give a function's limits by policy, as the scripts read them; times are milliseconds. Empty if it has none."""
-    found: dict[str, dict[str, float]] = {
+    found: dict[str, dict[str, float | bool]] = {
         each.policy: {"limit": each.limit} for each in (*spec.concurrency, *spec.run_concurrency)
     }
     if spec.throttle is not None:
@@ -76,10 +77,12 @@ def definitions(spec: FunctionSpec) -> dict[str, dict[str, float]]:
             "burst": spec.throttle.burst,
         }
     if spec.budget is not None:
-        found[BUDGET] = {"limit": spec.budget.limit, "period": spec.budget.period_ms}
+        stop = spec.budget.mode == "stop"
+        found[BUDGET] = {"limit": spec.budget.limit, "period": spec.budget.period_ms, "stop": stop}
     return found
 
 
+@lru_cache(maxsize=4096)
 def budget_of(flow: str | None) -> str | None:
     """Give the budget that the steps of a run count against, of what its jobs carry.
 

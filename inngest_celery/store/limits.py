@@ -84,6 +84,27 @@ def last_start(connection: sa.Connection, function_id: str) -> int | None:
     return None if found is None else int(found)
 
 
+def spent_by_part(connection: sa.Connection, function_id: str, since: int, width: int) -> list[tuple[str, int, float]]:
+    """Sum up what was spent of a function's budgets, by parts of a window.
+
+    Args:
+        since: milliseconds.
+        width: of a part, in milliseconds.
+
+    Returns:
+        The budget, the part (its time divided by the width), and the sum.
+    """
+    cost = schema.cost
+    own = f"{function_id}:budget"
+    part = cost.c.at // sa.literal(width, sa.BigInteger)
+    query = (
+        sa.select(cost.c.budget, part, sa.func.sum(cost.c.amount))
+        .where(cost.c.at >= since, sa.or_(cost.c.budget == own, cost.c.budget.startswith(f"{own}:", autoescape=True)))
+        .group_by(cost.c.budget, part)
+    )
+    return [(row[0], int(row[1]), float(row[2])) for row in connection.execute(query)]
+
+
 def set_limits(connection: sa.Connection) -> list[SetLimit]:
     """Give all that operators have set."""
     return [SetLimit(**row._mapping) for row in connection.execute(sa.select(schema.limit))]

@@ -18,7 +18,7 @@ from inngest_celery.engine.spec import read_spec
 from inngest_celery.flow.gate import Answer, Gate, Lost, Operation, Unknown
 from inngest_celery.flow.places import Place, name_of, place_of_job
 from inngest_celery.store import functions, limits
-from inngest_celery.store.rows import Job
+from inngest_celery.store.rows import Cost, Job
 from inngest_celery.worker import restoring
 
 if TYPE_CHECKING:
@@ -37,12 +37,14 @@ class Slot:
         place: the job's.
         owner: under whose name they are held.
         runs: the resources in which the run has a place, until it ends.
+        over_budget: whether the run has to end, because a budget is spent.
         held: whether they are held still.
     """
 
     place: Place
     owner: str
     runs: list[str]
+    over_budget: bool = False
     held: bool = True
 
 
@@ -53,13 +55,16 @@ class Admission:
         self._runtime = runtime
         self.gate = gate
 
-    def admit(self, jobs: Sequence[Job], ends: Slot | None = None, *, run_ended: bool = False) -> list[Job]:
+    def admit(
+        self, jobs: Sequence[Job], ends: Slot | None = None, *, run_ended: bool = False, costs: Sequence[Cost] = ()
+    ) -> list[Job]:
         """Give the jobs to send hints for: those of these that may go, and others whose turn has come.
 
         Args:
             jobs: due now or soon, and in nobody's hands.
             ends: what this process held until now; given up in the same round trip.
             run_ended: whether its run has ended, too.
+            costs: what its steps have cost, as it was recorded.
         """
         now = self._runtime.clock.now()
         operations: dict[str, list[Operation]] = {}
@@ -76,7 +81,7 @@ class Admission:
             dead = job.leased_until is not None
             operations.setdefault(place.tag, []).append(["enter", place.job, place.line, place.score, dead])
         if ends is not None:
-            operations.setdefault(ends.place.tag, []).extend(_ending(ends, run_ended=run_ended))
+            operations.setdefault(ends.place.tag, []).extend([*_spending(ends, costs), *_ending(ends, run_ended)])
         for tag, wanted in operations.items():
             free += self._called(tag, wanted, known)
         if ends is not None:
@@ -102,9 +107,9 @@ class Admission:
             _tell_unavailable(error, [place.job])
             return None, []
         others = self._look_up(place.tag, answer.called, {})
-        if answer.answers[0] != "ok":
+        if answer.answers[0] not in ("ok", "over"):
             return None, others
-        return Slot(place, owner, runs), others
+        return Slot(place, owner, runs, over_budget=answer.answers[0] == "over"), others
 
     def hold(self, slots: Iterable[tuple[Slot, Job]]) -> None:
         """Prolong what this process holds. A slot goes on with the job that its run has come to.
@@ -228,7 +233,14 @@ class Admission:
         return jobs
 
 
-def _ending(slot: Slot, *, run_ended: bool) -> list[Operation]:
+def _spending(slot: Slot, costs: Sequence[Cost]) -> list[Operation]:
+    name = slot.place.line.partition("\n")[0]
+    return [
+        ["spend", name_of(cost.budget), name, f"{cost.run_id}/{cost.step_id}", cost.amount, cost.at] for cost in costs
+    ]
+
+
+def _ending(slot: Slot, run_ended: bool) -> list[Operation]:
     operations: list[Operation] = [["release", slot.place.job, slot.owner]]
     if run_ended:
         run_id, _ = _parts(slot.place.job)

@@ -36,6 +36,13 @@ logger = logging.getLogger(__name__)
 # So many workers may die at one job of a run before the run itself is held responsible.
 MOST_LOST = 10
 
+_OVER_BUDGET = Failure(
+    name="BudgetExceededError",
+    message="The budget of this function is spent, so the run was stopped before its next step. "
+    "Raise the budget, or wait until its window has passed, and send the event again.",
+    code="budget_exceeded",
+    retriable=False,
+)
 _TIMED_OUT = {
     "name": "InngestInvokeTimeoutError",
     "error": "InngestInvokeTimeoutError",
@@ -108,7 +115,10 @@ class _Turns:
     def run(self, switch_lease: Callable[[Job], None]) -> None:
         # Every claim raises the fence, every counted attempt explains one claim: the rest are workers that died.
         if self._job.fence - self._job.attempt > MOST_LOST:
-            self._give_up()
+            self._give_up(self._lost_workers())
+            return
+        if self._slot is not None and self._slot.over_budget:
+            self._give_up(_OVER_BUDGET)
             return
         outcomes = self._load()
         self._session = self._open()
@@ -130,19 +140,21 @@ class _Turns:
             # Mostly closed by now. What it might say no longer matters: the checkpoint is written or was refused.
             _close(self._session)
 
-    def _give_up(self) -> None:
-        """Fail a run that takes its workers down with it, before it takes down all of them."""
-        failure = Failure(
+    def _lost_workers(self) -> Failure:
+        return Failure(
             name="WorkerLostError",
             message=f"{MOST_LOST} workers died, one after the other, at {self._job.name or 'the start'} of this run. "
             "Look for a crash, a lack of memory or a time limit; then send the event again.",
             code="worker_lost",
             retriable=False,
         )
+
+    def _give_up(self, failure: Failure) -> None:
+        """Fail the run here: one that takes its workers down with it, or one over its budget."""
         changes = decide(self._turn(), Report(failure=failure))
         applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
-        logger.error("%s", failure.message, extra={"action": "worker_lost", "run_id": self._run.id})
-        hints.publish(self._runtime, applied.jobs)
+        logger.error("%s", failure.message, extra={"action": failure.code, "run_id": self._run.id})
+        hints.publish(self._runtime, applied.jobs, self._slot, run_ended=not applied.refused)
 
     # Opening
 
@@ -263,7 +275,7 @@ class _Turns:
             return applied
         goes_on = applied.news or _keeps(changes)
         ends = None if goes_on else self._slot
-        hints.publish(self._runtime, applied.jobs, ends, run_ended=changes.end is not None)
+        hints.publish(self._runtime, applied.jobs, ends, run_ended=changes.end is not None, costs=applied.costs)
         if changes.end is not None and changes.end.deliver is None:
             bridge.show_result(self._runtime, self._run.id, changes.end)
         crash_point("after_hint")

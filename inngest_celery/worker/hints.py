@@ -11,7 +11,7 @@ from celery.utils import uuid
 
 from inngest_celery.flow.places import starts_run
 from inngest_celery.store import jobs as job_rows
-from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.store.rows import Cost, Job, JobKind
 from inngest_celery.worker.broker import BROKER_ERRORS
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
@@ -28,13 +28,21 @@ FLOW_HEADER = "inngest_flow"
 MESSAGE_OPTIONS = frozenset({"compression", "exchange", "priority", "queue", "routing_key"})
 
 
-def publish(runtime: Runtime, jobs: Iterable[Job], ends: Slot | None = None, *, run_ended: bool = False) -> None:
+def publish(
+    runtime: Runtime,
+    jobs: Iterable[Job],
+    ends: Slot | None = None,
+    *,
+    run_ended: bool = False,
+    costs: Sequence[Cost] = (),
+) -> None:
     """Send a hint for every job that is due within the horizon, that no worker holds, and that flow control lets go.
 
     Args:
         jobs: those that may be due.
         ends: the places that this process gives up now; whoever waits for them gets a hint, too.
         run_ended: whether the run that they were taken for has ended.
+        costs: what its steps have cost, as it was recorded.
 
     When the broker does not answer, the jobs stay rows, a log line says so, and a sweep sends the hints later.
     """
@@ -43,7 +51,7 @@ def publish(runtime: Runtime, jobs: Iterable[Job], ends: Slot | None = None, *, 
     now = runtime.clock.now()
     wanted = [job for job in jobs if job.leased_by is None and job.due_at <= now + runtime.settings.horizon_ms]
     if ends is not None or any(job.flow for job in wanted):
-        wanted = runtime.admission.admit(wanted, ends, run_ended=run_ended)
+        wanted = runtime.admission.admit(wanted, ends, run_ended=run_ended, costs=costs)
     send(runtime, wanted)
 
 

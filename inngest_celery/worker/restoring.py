@@ -90,15 +90,16 @@ def definitions(database: Database, now: int) -> dict[str, list[Operation]]:
     with database.autocommit() as connection:
         specs = {row.id: read_spec(row.config) for row in functions.all_of(connection)}
         overrides = limits.set_limits(connection)
-    for spec in specs.values():
-        if policies.definitions(spec):
-            found.setdefault(policies.tag_of(spec), []).append(_described(spec))
+        for spec in specs.values():
+            if policies.definitions(spec):
+                operations = found.setdefault(policies.tag_of(spec), [])
+                operations += [_described(spec), *_spent(connection, spec, now)]
     for each in overrides:
         if each.function_id not in specs or (each.expires_at or now + 1) <= now:
             continue
-        operations = found.get(policies.tag_of(specs[each.function_id]))
-        if operations is not None:
-            operations.append(["set", name_of(each.function_id), each.policy, each.config])
+        tag = policies.tag_of(specs[each.function_id])
+        if tag in found:
+            found[tag].append(["set", name_of(each.function_id), each.policy, each.config])
     return found
 
 
@@ -114,6 +115,18 @@ def describe(runtime: Runtime, gate: Gate, tag: str, name: str) -> None:
 def _described(spec: FunctionSpec) -> Operation:
     # Sorted, for the gate to see whether anything has changed.
     return ["describe", name_of(spec.id), json.dumps(policies.definitions(spec), sort_keys=True)]
+
+
+def _spent(connection: sa.Connection, spec: FunctionSpec, now: int) -> list[Operation]:
+    if spec.budget is None:
+        return []
+    # In the parts in which the gate sums up.
+    width = spec.budget.period_ms // 60
+    since = now - spec.budget.period_ms - width
+    return [
+        ["recount", name_of(budget), name_of(spec.id), str(part), amount]
+        for budget, part, amount in limits.spent_by_part(connection, spec.id, since, width)
+    ]
 
 
 def _functions_of(connection: sa.Connection, tag: str) -> dict[str, FunctionSpec]:

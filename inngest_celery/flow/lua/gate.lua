@@ -44,7 +44,13 @@ function operations.begin(job, line, score, owner, lease)
   info.owner = owner
   note(job, info)
   redis.call('ZADD', key('calls'), now + lease, job)
-  return 'ok'
+  local answer = 'ok'
+  each_need(info.line, function(policy, resource, limit)
+    if limit and policy.is_over and policy.is_over(resource, limit) then
+      answer = 'over'
+    end
+  end)
+  return answer
 end
 
 -- A worker executes this job, whatever was thought: its lease is prolonged, or it is taken up again.
@@ -110,10 +116,18 @@ function operations.stay(run, resource)
   redis.call('SADD', key('in', resource), run)
 end
 
-function operations.spend(resource, name, policy, amount, at)
-  local limit = limit_of(name, policy)
+-- A step has cost something; and what the database has of that, for one part of the window.
+function operations.spend(resource, name, payment, amount, at)
+  local limit = limit_of(name, 'budget')
   if limit then
-    policies.budget.spend(resource, limit, amount, at)
+    policies.budget.spend(resource, limit, payment, amount, at)
+  end
+end
+
+function operations.recount(resource, name, part, amount)
+  local limit = limit_of(name, 'budget')
+  if limit then
+    policies.budget.recount(resource, limit, part, amount)
   end
 end
 
