@@ -46,6 +46,16 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
+def first_of(time_ms: int) -> str:
+    """Give the ULID before which no other of an instant, or later, sorts.
+
+    Example:
+        >>> first_of(1_700_000_000_000)
+        '01HF7YAT000000000000000000'
+    """
+    return _text(time_ms, bytes(_ENTROPY_BYTES))
+
+
 def from_seed(header: str, index: int) -> str | None:
     """Give the ULID of one event of a request from its ``x-inngest-event-id-seed`` header, or None if it is malformed.
 

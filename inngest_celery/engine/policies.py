@@ -15,6 +15,7 @@ MOST_PRIORITY_S = 600
 # Limits that several functions share live together, for one script to see them all.
 SHARED = "*"
 BUDGET = "budget"
+RATE_LIMIT = "rate_limit"
 
 
 def flow_of(spec: FunctionSpec, event: Mapping[str, object], created_at: int) -> str | None:
@@ -80,6 +81,21 @@ def definitions(spec: FunctionSpec) -> dict[str, dict[str, float | bool]]:
         stop = spec.budget.mode == "stop"
         found[BUDGET] = {"limit": spec.budget.limit, "period": spec.budget.period_ms, "stop": stop}
     return found
+
+
+def needs_redis(spec: FunctionSpec) -> bool:
+    """Tell whether something limits a function that is kept in Redis."""
+    return spec.rate_limit is not None or bool(definitions(spec))
+
+
+def rate_limit_of(spec: FunctionSpec, event: Mapping[str, object]) -> str | None:
+    """Give the rate limit that an event counts against; ``None`` where there is none, or its key is false."""
+    if spec.rate_limit is None:
+        return None
+    variables = {"event": event}
+    if spec.rate_limit.key is not None and value_of(spec.rate_limit.key, variables) is False:
+        return None
+    return _own(spec, RATE_LIMIT, spec.rate_limit.key, variables)
 
 
 @lru_cache(maxsize=4096)

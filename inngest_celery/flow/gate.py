@@ -58,7 +58,7 @@ class Gate:
 
     def __init__(self, url: str, prefix: str, call_ms: int) -> None:
         self.client = connect(url)
-        self._prefix = prefix
+        self.prefix = prefix
         self._call_ms = call_ms
 
     def do(self, tag: str, now: int, operations: Sequence[Operation], *, restoring: bool = False) -> Answer:
@@ -125,15 +125,15 @@ class Gate:
         return sorted({_text(resource) for resource in self.client.hvals(f"{self.stem(tag)}:waits")})
 
     def stem(self, tag: str) -> str:
-        return f"{self._prefix}:{{{name_of(tag)}}}"
+        return f"{self.prefix}:{{{name_of(tag)}}}"
 
     @property
     def _timers(self) -> str:
-        return f"{self._prefix}:timers"
+        return f"{self.prefix}:timers"
 
     @property
     def _marker(self) -> str:
-        return f"{self._prefix}:marker"
+        return f"{self.prefix}:marker"
 
 
 _SEEN_TO = """

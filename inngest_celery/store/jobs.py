@@ -252,6 +252,18 @@ def reset_hint(database: Database, jobs: Sequence[Job], sweep_at: int) -> None:
             )
 
 
+@retried
+def put_back(database: Database, job: Job, sweep_at: int) -> None:
+    """Give a claimed job back undone, for a sweep to hint again."""
+    table = schema.job
+    with database.autocommit() as connection:
+        connection.execute(
+            sa.update(table)
+            .where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
+            .values(leased_by=None, leased_until=None, sweep_at=sweep_at)
+        )
+
+
 def milliseconds_early(database: Database, subject_id: str, key: str, now: int) -> int | None:
     """Tell how long before its due time it is, for a job that is free; ``None`` for any other."""
     table = schema.job

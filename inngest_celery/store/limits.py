@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from inngest_celery import ids
 from inngest_celery.store import schema
-from inngest_celery.store.rows import Job, RunStatus
+from inngest_celery.store.rows import Event, Job, RunStatus
 from inngest_celery.store.waits import job_from
 
 _PAGE = 500
+_MOST_STARTS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,29 @@ def last_start(connection: sa.Connection, function_id: str) -> int | None:
     ).subquery()
     found = connection.execute(sa.select(sa.func.max(latest.c.started_at))).scalar_one_or_none()
     return None if found is None else int(found)
+
+
+def events_started_since(connection: sa.Connection, function_id: str, since: int) -> list[tuple[Event, int]]:
+    """Give the events that have started runs of a function lately, and when: the latest, the oldest first."""
+    run, event = schema.run, schema.event
+    query = (
+        sa.select(event, run.c.created_at.label("run_created_at"))
+        .join_from(run, event, event.c.id == run.c.event_id)
+        .where(
+            run.c.function_id == function_id,
+            # Ids begin with the time, and so the index serves; a run is made at the time of its id.
+            run.c.id >= ids.first_of(since),
+            run.c.status != RunStatus.SKIPPED.value,
+        )
+        .order_by(run.c.id.desc())
+        .limit(_MOST_STARTS)
+    )
+    found = []
+    for row in connection.execute(query):
+        columns = dict(row._mapping)
+        created_at = columns.pop("run_created_at")
+        found.append((Event(**columns), created_at))
+    return found[::-1]
 
 
 def spent_by_part(connection: sa.Connection, function_id: str, since: int, width: int) -> list[tuple[str, int, float]]:

@@ -17,6 +17,7 @@ from inngest_celery.engine import policies
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.flow.gate import Answer, Gate, Lost, Operation, Unknown
 from inngest_celery.flow.places import Place, name_of, place_of_job
+from inngest_celery.flow.rates import RateLimits
 from inngest_celery.store import functions, limits
 from inngest_celery.store.rows import Cost, Job
 from inngest_celery.worker import restoring
@@ -161,6 +162,9 @@ class Admission:
         """Let one limit hold that an operator has set, or none but the code's; give jobs to send hints for."""
         with self._runtime.database.autocommit() as connection:
             function = functions.get(connection, function_id)
+        if policy == policies.RATE_LIMIT:
+            RateLimits(self.gate.client, self.gate.prefix).set(function_id, config, self._runtime.clock.now())
+            return []
         tag = policies.tag_of(read_spec(function.config)) if function else function_id
         return self._called(tag, [["set", name_of(function_id), policy, config or False]], {})
 
@@ -203,7 +207,7 @@ class Admission:
             for name in called:
                 job = known.get(name) or rows.get(name)
                 if job is None or job.due_at > now:
-                    in_vain.append(["forget", name, ""])
+                    in_vain.append(["forget", name, False])
                 elif name not in known and job.leased_by is not None and (job.leased_until or 0) > now:
                     place = place_of_job(job)
                     in_vain.append(["hold", name, place.line, place.score, job.leased_by, job.leased_until])

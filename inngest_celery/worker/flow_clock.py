@@ -9,6 +9,9 @@ import logging
 
 import redis
 
+from inngest_celery.engine import policies
+from inngest_celery.engine.spec import read_spec
+from inngest_celery.store import functions as function_rows
 from inngest_celery.worker import hints, restoring
 from inngest_celery.worker.runtime import Runtime
 
@@ -25,7 +28,9 @@ def tell_limits(runtime: Runtime) -> None:
     Raises:
         SettingsError: a function has limits, and there is no Redis to keep them in (code ``redis_missing``).
     """
-    if not restoring.definitions(runtime.database, runtime.clock.now()):
+    with runtime.database.autocommit() as connection:
+        limited = [row.id for row in function_rows.all_of(connection) if policies.needs_redis(read_spec(row.config))]
+    if not limited:
         return
     try:
         hints.send(runtime, runtime.admission.refresh())

@@ -1,0 +1,56 @@
+"""Rate limits on the worker's side: asked before an event is routed, and told anew when Redis has forgotten them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inngest_celery.engine import policies, waiting
+from inngest_celery.engine.spec import FunctionSpec
+from inngest_celery.flow.gate import Lost
+from inngest_celery.flow.rates import RateLimits
+from inngest_celery.store import limits
+from inngest_celery.store.functions import FunctionRow
+from inngest_celery.store.rows import Event
+from inngest_celery.worker.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Tells which events are within their function's rate limit."""
+
+    runtime: Runtime
+
+    def admits(self, function: FunctionRow, spec: FunctionSpec, event: Event) -> bool:
+        """Tell whether an event may start a run of a function.
+
+        Raises:
+            SettingsError: there is no Redis (code ``redis_missing``).
+            redis.RedisError: Redis does not answer.
+        """
+        if spec.rate_limit is None:
+            return True
+        resource = policies.rate_limit_of(spec, waiting.as_variable(event))
+        if resource is None:
+            return True
+        gate, now = self.runtime.admission.gate, self.runtime.clock.now()
+        kept = RateLimits(gate.client, gate.prefix)
+        try:
+            return kept.admits(function.id, spec.rate_limit, resource, event.id, now)
+        except Lost:
+            self._restore(kept, spec, now)
+            return kept.admits(function.id, spec.rate_limit, resource, event.id, now)
+
+    def _restore(self, kept: RateLimits, spec: FunctionSpec, now: int) -> None:
+        assert spec.rate_limit is not None
+        with self.runtime.database.autocommit() as connection:
+            started = limits.events_started_since(connection, spec.id, now - spec.rate_limit.period_ms)
+            configs = [each for each in limits.set_limits(connection) if each.function_id == spec.id]
+        for each in configs:
+            if each.policy == policies.RATE_LIMIT and (each.expires_at or now + 1) > now:
+                kept.set(spec.id, each.config, now)
+        starts = []
+        for event, created_at in started:
+            resource = policies.rate_limit_of(spec, waiting.as_variable(event))
+            if resource is not None:
+                starts.append((resource, created_at))
+        kept.restore(spec.id, spec.rate_limit, starts, now)
