@@ -22,10 +22,16 @@ end
 
 policies.throttle = {
   room = function(resource, limit)
+    if limit.limit < 1 then
+      return 0
+    end
     local tokens = math.floor((now + ahead(limit) - arrival(resource, limit)) / interval(limit) + 1e-9)
     return tokens - redis.call('SCARD', key('called', resource))
   end,
   next = function(resource, limit)
+    if limit.limit < 1 then
+      return
+    end
     local called = redis.call('SCARD', key('called', resource))
     return math.ceil(arrival(resource, limit) + (called + 1) * interval(limit) - ahead(limit))
   end,
@@ -34,7 +40,7 @@ policies.throttle = {
   end,
   begin = function(resource, job, limit)
     redis.call('SREM', key('called', resource), job)
-    if not limit then
+    if not limit or limit.limit < 1 then
       return
     end
     local moved = arrival(resource, limit) + interval(limit)
