@@ -6,6 +6,7 @@ Whatever is here can be lost: :class:`Lost` says that it was, and the worker pac
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,9 @@ Operation = list[Any]
 
 _CLUSTER = "redis+cluster://"
 # Whoever waits for Redis is a worker with a message in its hands, or a sweep: both come again.
-_PATIENCE_S = 5.0
+_PATIENCE_S = 2.0
+# One that did not answer is not asked again at once: each message would wait as long for nothing.
+_REST_S = 1.0
 
 
 class Lost(Exception):
@@ -60,6 +63,7 @@ class Gate:
         self.client = connect(url)
         self.prefix = prefix
         self._call_ms = call_ms
+        self._rests_until = 0.0
 
     def do(self, tag: str, now: int, operations: Sequence[Operation], *, restoring: bool = False) -> Answer:
         """Carry out operations on the limits of a tag, in order, in one round trip.
@@ -77,13 +81,21 @@ class Gate:
         """
         mode = "restoring" if restoring else ""
         text = json.dumps(list(operations), separators=(",", ":"))
-        said = json.loads(scripts.run(self.client, scripts.GATE, self.stem(tag), now, text, self._call_ms, mode))
+        if time.monotonic() < self._rests_until:
+            raise redis.ConnectionError("it did not answer a moment ago")
+        try:
+            raw = scripts.run(self.client, scripts.GATE, self.stem(tag), now, text, self._call_ms, mode)
+        except (redis.ConnectionError, redis.TimeoutError):
+            self._rests_until = time.monotonic() + _REST_S
+            raise
+        said = json.loads(raw)
         if said.get("lost"):
             raise Lost(tag)
         if "unknown" in said:
             raise Unknown(said["unknown"])
         if said.get("next") is not None:
-            self.client.zadd(self._timers, {tag: said["next"]})
+            # Never later than another has said meanwhile.
+            self.client.zadd(self._timers, {tag: said["next"]}, lt=True)
         # An empty list is an empty table to Lua, and an object when it comes back.
         return Answer(list(said["called"] or []), list(said["answers"] or []))
 
@@ -152,7 +164,8 @@ def connect(url: str) -> redis.Redis:
         cluster: Any = RedisCluster.from_url(url.replace(_CLUSTER, "redis://", 1), **patience)
         return cluster  # type: ignore[no-any-return]
     # Tried once more at once, for a connection that the other side has closed meanwhile; then it is left for later.
-    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 1), **patience)
+    again = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    return redis.Redis.from_url(url, retry=again, **patience)
 
 
 def _text(value: bytes | str) -> str:
