@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.engine.report import Failure, Outcome, Plan, Report
-from inngest_celery.engine.spec import Budget
-from inngest_celery.sdk.durations import to_text
-from inngest_celery.sdk.errors import ErrorCode
 
 STEPS = 1000
 STEP_BYTES = 4 * 1024 * 1024
@@ -57,16 +54,6 @@ def exceeded(report: Report, now: int) -> Failure | None:
             f"the run has more than {STEPS} steps. Do more in one step, or split the work with step.invoke.",
         )
     return None
-
-
-def over_budget(budget: Budget, spent: float) -> Failure:
-    """Say that a run may take no further step, because others have spent what there was."""
-    return _failure(
-        "BudgetExceededError",
-        ErrorCode.BUDGET_EXCEEDED,
-        f"steps have cost {spent:g} in the last {to_text(budget.period_ms)}, of a budget of {budget.limit:g}. Raise "
-        'the limit, wait until the window has moved on, or let runs wait for that themselves with mode="queue".',
-    )
 
 
 def _length(plan: Plan, now: int) -> int:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from inngest_celery.engine import limits
 from inngest_celery.engine.policies import budget_of, digest, flow_of
-from inngest_celery.engine.spec import Budget, read_spec
+from inngest_celery.engine.spec import read_spec
 
 EVENT = {"name": "e", "data": {"user": "ada", "urgent": True}}
 BUDGET = {"limit": 100, "period": "1d"}
@@ -70,9 +69,3 @@ def test_a_run_knows_its_budget() -> None:
     assert budget_of(text) == f"shop-pay:budget:{digest('ada')}"
     assert budget_of(json.dumps(flow(concurrency=[{"limit": 9}]))) is None
     assert budget_of(None) is None
-
-
-def test_who_is_over_a_budget_is_told_by_how_much() -> None:
-    failure = limits.over_budget(Budget(100, 86_400_000, None, None, "stop"), 120.5)
-    assert (failure.code, failure.retriable) == ("budget_exceeded", False)
-    assert "steps have cost 120.5 in the last 1d, of a budget of 100" in failure.message
