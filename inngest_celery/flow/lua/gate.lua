@@ -67,9 +67,8 @@ function operations.hold(job, line, score, owner, till)
     end)
   end
   if not info.owner then
-    each_need(info.line, function(policy, resource)
-      -- Whatever a start takes once, it has taken when it began.
-      policy.begin(resource, job)
+    each_need(info.line, function(policy, resource, limit)
+      policy.begin(resource, job, limit)
     end)
   end
   info.owner = owner

@@ -2,6 +2,9 @@
 -- and may be ahead of the clock by as many intervals as may start at once. A token is taken when a job begins, not
 -- when it is called: starts keep to the rate even where the messages that call them come late and together.
 
+-- Times in milliseconds since 1970 are as exact as a double can be, and no more.
+local EPSILON_MS = 0.001
+
 local function interval(limit)
   return limit.period / limit.limit
 end
@@ -25,7 +28,8 @@ policies.throttle = {
     if limit.limit < 1 then
       return 0
     end
-    local tokens = math.floor((now + ahead(limit) - arrival(resource, limit)) / interval(limit) + 1e-9)
+    local used = arrival(resource, limit) - now
+    local tokens = math.floor((ahead(limit) - used + EPSILON_MS) / interval(limit))
     return tokens - redis.call('SCARD', key('called', resource))
   end,
   next = function(resource, limit)
@@ -33,7 +37,8 @@ policies.throttle = {
       return
     end
     local called = redis.call('SCARD', key('called', resource))
-    return math.ceil(arrival(resource, limit) + (called + 1) * interval(limit) - ahead(limit))
+    local used = arrival(resource, limit) - now + (called + 1) * interval(limit)
+    return now + math.ceil(used - ahead(limit) - EPSILON_MS)
   end,
   reserve = function(resource, job)
     redis.call('SADD', key('called', resource), job)
