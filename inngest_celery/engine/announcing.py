@@ -24,8 +24,17 @@ def announced(job: Job, *, now: int, hint_ms: int, horizon_ms: int) -> Job:
     return job
 
 
-def start_job(function: FunctionRow, run_id: str, *, now: int, due_at: int, hint_ms: int, horizon_ms: int) -> Job:
-    """Make the first job of a run, announced. Times are milliseconds."""
+def start_job(
+    function: FunctionRow,
+    run_id: str,
+    *,
+    now: int,
+    due_at: int,
+    hint_ms: int,
+    horizon_ms: int,
+    flow: str | None = None,
+) -> Job:
+    """Make the first job of a run, announced. Times are milliseconds; ``flow`` is what limits the run's jobs."""
     job = Job(
         subject_id=run_id,
         key="start",
@@ -35,6 +44,7 @@ def start_job(function: FunctionRow, run_id: str, *, now: int, due_at: int, hint
         task_name=function.task_name,
         queue=function.queue,
         created_at=now,
+        flow=flow,
         due_at=due_at,
         sweep_at=due_at,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from inngest_celery.engine.routing import cancel_run
+from inngest_celery.engine.cancelling import cancel_run
 from inngest_celery.store import jobs, runs
 from inngest_celery.store.rows import Job, Run, RunStatus
 

@@ -210,7 +210,14 @@ def _send(turn: Turn, changes: Changes, event: Event) -> None:
 
 def _run_end(turn: Turn, status: RunStatus, output: str) -> RunEnd:
     return end_of(
-        turn.run, turn.event, status, output, now=turn.now, hint_ms=turn.hint_ms, route_queue=turn.route_queue
+        turn.run,
+        turn.event,
+        status,
+        output,
+        now=turn.now,
+        hint_ms=turn.hint_ms,
+        route_queue=turn.route_queue,
+        batch=turn.batch,
     )
 
 

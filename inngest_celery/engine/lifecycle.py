@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from inngest_celery import ids
 from inngest_celery.store.changes import RunEnd
@@ -14,6 +15,9 @@ FAILED = "inngest/function.failed"
 CANCELLED = "inngest/function.cancelled"
 INVOKED = "inngest/function.invoked"
 TIMER = "inngest/scheduled.timer"
+
+# Characters. Above it, the events of a batch are told of without their data.
+_MOST_DATA = 6 * 1024 * 1024
 
 # Runs that these started do not tell that they have finished.
 _SILENT = (FAILED, FINISHED)
@@ -29,6 +33,7 @@ def end_of(
     hint_ms: int,
     route_queue: str,
     reason: str = "",
+    batch: Sequence[Event] = (),
 ) -> RunEnd:
     """Say how a run ends.
 
@@ -41,6 +46,7 @@ def end_of(
         hint_ms: how long the hints of jobs that become due may stay unanswered.
         route_queue: the queue of route jobs.
         reason: why it was cancelled.
+        batch: all the events that started it, if they were collected.
     """
     kinds = []
     if status is RunStatus.FAILED and not _of_a_handler(event):
@@ -49,7 +55,7 @@ def end_of(
         kinds.append(CANCELLED)
     if event.name not in _SILENT:
         kinds.append(FINISHED)
-    events = [_lifecycle_event(name, run, event, status, output, now) for name in kinds]
+    events = [_lifecycle_event(name, run, event, batch or (event,), status, output, now) for name in kinds]
     succeeded = status is RunStatus.COMPLETED
     return RunEnd(
         status=status,
@@ -61,7 +67,7 @@ def end_of(
         routes=[route_job(each.id, now=now, due_at=now, sweep_at=now + hint_ms, queue=route_queue) for each in events],
         has_parent=run.parent_run_id is not None,
         parent_memo=f'{{"data":{output}}}' if succeeded else f'{{"error":{output}}}',
-        deliver=_delivery(run, now, hint_ms, route_queue),
+        deliver=delivery(run, now, hint_ms, route_queue),
     )
 
 
@@ -77,10 +83,12 @@ def cancelled_output() -> str:
     return json.dumps({"name": "Cancelled", "message": "function cancelled", "stack": None, "code": "cancelled"})
 
 
-def _lifecycle_event(name: str, run: Run, event: Event, status: RunStatus, output: str, now: int) -> Event:
-    original = (
-        f'{{"name":{json.dumps(event.name)},"data":{event.data},"id":{json.dumps(event.external_id)},"ts":{event.ts}}}'
-    )
+def _lifecycle_event(
+    name: str, run: Run, event: Event, started_by: Sequence[Event], status: RunStatus, output: str, now: int
+) -> Event:
+    # A row has to fit into what a database takes at once, with the result beside the events.
+    whole = sum(len(each.data) for each in started_by) <= _MOST_DATA
+    all_of_them = ",".join(_as_json(each, with_data=whole or len(started_by) == 1) for each in started_by)
     if status is RunStatus.COMPLETED:
         outcome = f'"result":{output}'
     else:
@@ -90,13 +98,20 @@ def _lifecycle_event(name: str, run: Run, event: Event, status: RunStatus, outpu
     told = json.dumps({"status": status.name.capitalize()})
     data = (
         f'{{"function_id":{json.dumps(run.function_id)},"run_id":{json.dumps(run.id)},{outcome},'
-        f'"event":{original},"events":[{original}],"_inngest":{told}}}'
+        f'"event":{_as_json(event)},"events":[{all_of_them}],"_inngest":{told}}}'
     )
     event_id = ids.derived(ids.time_of(run.id), run.id, name)
     return Event(event_id, name, event_id, data, now, now)
 
 
-def _delivery(run: Run, now: int, hint_ms: int, queue: str) -> Job | None:
+def _as_json(event: Event, *, with_data: bool = True) -> str:
+    # The data is JSON text already, and may be megabytes: it is put in as it is.
+    data = f'"data":{event.data},' if with_data else ""
+    return f'{{"name":{json.dumps(event.name)},{data}"id":{json.dumps(event.external_id)},"ts":{event.ts}}}'
+
+
+def delivery(run: Run, now: int, hint_ms: int, queue: str) -> Job | None:
+    """Make the job that hands a run's result to the Celery code that called it, if any did."""
     if run.celery is None:
         return None
     return Job(

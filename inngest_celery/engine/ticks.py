@@ -9,16 +9,19 @@ from dataclasses import dataclass, replace
 import sqlalchemy as sa
 
 from inngest_celery import ids
-from inngest_celery.engine import cron
-from inngest_celery.engine.announcing import announced, start_job
+from inngest_celery.engine import cron, starting
+from inngest_celery.engine.accepting import accept
+from inngest_celery.engine.announcing import announced
+from inngest_celery.engine.arrival import Arrival
 from inngest_celery.engine.lifecycle import TIMER
 from inngest_celery.engine.spec import CronTrigger, read_spec
+from inngest_celery.engine.terms import Terms
 from inngest_celery.store import events, jobs, runs
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.functions import FunctionRow
-from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus
+from inngest_celery.store.rows import Event, Job, JobKind
 
 TICK_TASK = "inngest.tick"
 # A tick that starts later than this was missed: nothing ran that could have started it.
@@ -30,12 +33,12 @@ class Ticker:
     """Starts the runs of cron triggers. Times are milliseconds.
 
     Attributes:
+        terms: what this worker brings to the jobs that it makes.
         run_latest: whether the latest of several missed ticks is run; else only a tick that is on time is.
     """
 
     database: Database
-    hint_ms: int
-    horizon_ms: int
+    terms: Terms
     run_latest: bool
 
     @retried
@@ -47,24 +50,28 @@ class Ticker:
             function: its function, if it is still there.
             now: milliseconds.
         """
-        opts = json.loads(job.opts or "{}")
+        return starting.with_topics(self.database, lambda: self._tick(job, function, now))
+
+    def _tick(self, job: Job, function: FunctionRow | None, now: int) -> Applied:
+        opts, terms = json.loads(job.opts or "{}"), self.terms
         with self.database.transaction() as connection:
             trigger = _trigger(function, opts["cron"])
             if function is None or trigger is None:
                 jobs.end(connection, job)
                 return Applied()
+            starting.lock_topics(connection, read_spec(function.config))
             schedule = cron.parse(trigger.cron)
             due = int(opts["scheduled_at"])
             latest = schedule.latest_between(due, now)
             late = now - job.due_at > LATE_MS
-            again = _job(function, trigger, now, self.horizon_ms, job.queue)
-            announced(again, now=now, hint_ms=self.hint_ms, horizon_ms=self.horizon_ms)
+            again = _job(function, trigger, now, terms.horizon_ms, job.queue)
+            announced(again, now=now, hint_ms=terms.hint_ms, horizon_ms=terms.horizon_ms)
             if not jobs.update(connection, job, replace(again, fence=job.fence)):
                 return Applied(refused=True)
             if late and not self.run_latest:
                 return Applied(jobs=[again])
-            first = self._start(connection, function, trigger, latest if latest is not None else due, now)
-        return Applied(jobs=[again, *first])
+            started = self._start(connection, function, trigger, latest if latest is not None else due, now)
+        return Applied(jobs=[again, *started])
 
     def _start(
         self, connection: sa.Connection, function: FunctionRow, trigger: CronTrigger, scheduled_at: int, now: int
@@ -75,11 +82,9 @@ class Ticker:
         run_id = ids.derived(scheduled_at, function.id, trigger.cron, str(scheduled_at), "run")
         if runs.get(connection, run_id) is not None:
             return []
-        events.insert(connection, [Event(event_id, TIMER, event_id, data, now, now)])
-        runs.insert(connection, Run(run_id, function.id, event_id, None, RunStatus.SCHEDULED.value, now))
-        job = start_job(function, run_id, now=now, due_at=now, hint_ms=self.hint_ms, horizon_ms=self.horizon_ms)
-        jobs.insert(connection, [job])
-        return [job]
+        event = Event(event_id, TIMER, event_id, data, now, now)
+        events.insert(connection, [event])
+        return accept(connection, self.terms, function, Arrival(event), now, run_id=run_id).jobs
 
 
 def schedule(connection: sa.Connection, function: FunctionRow, now: int, *, horizon_ms: int, queue: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inngest_celery.engine.spec import FunctionSpec
@@ -15,6 +16,7 @@ class Turn:
     Attributes:
         run: the run as it was claimed.
         event: what triggered it.
+        batch: all the events that started it, if they were collected; else nothing.
         job: the job, leased to this worker.
         spec: the function's configuration.
         worker: the worker's name, under which it holds leases.
@@ -30,6 +32,7 @@ class Turn:
 
     run: Run
     event: Event
+    batch: Sequence[Event]
     job: Job
     spec: FunctionSpec
     worker: str

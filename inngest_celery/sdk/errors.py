@@ -12,6 +12,7 @@ Exception
     ├── AsyncUnsupportedError          something async was met in a function that is not
     ├── NonRetriableError              for user code: fail now, without another attempt
     ├── RetryAfterError                for user code: try again, but not before
+    ├── RunSkippedError                a run that was called was skipped; its code says why
     ├── StepError                      what a failed step raises in the function; catch it to go on
     ├── StepInvalidError               a step was called with arguments that can never work
     ├── StepIdCollisionError
@@ -308,6 +309,31 @@ class RetryAfterError(Error):
             retry_after = datetime.datetime.now(datetime.UTC) + retry_after
         self.retry_after: datetime.datetime = retry_after.astimezone(datetime.UTC)
         self.quiet = quiet
+
+
+class RunSkippedError(Error):
+    """A run that was called by ``delay()`` or a canvas was skipped, by a policy of its function or an operator.
+
+    Attributes:
+        code: by what: ``debounced``, ``duplicate``, ``function_drained``, ``function_paused``, ``rate_limited`` or
+            ``singleton``.
+
+    Example:
+        >>> RunSkippedError("the function is paused", "function_paused").code
+        'function_paused'
+
+    Mirrors https://www.inngest.com/docs/guides/pause-functions
+    """
+
+    is_retriable = False
+
+    def __init__(self, message: str, code: str) -> None:
+        # Both are args: Celery's result backends make the exception anew from these.
+        super().__init__(message, code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class StepError(Error):

@@ -40,6 +40,53 @@ def get(connection: sa.Connection, event_id: str) -> Event | None:
     return Event(**row._mapping) if row else None
 
 
+def of_run(connection: sa.Connection, run_id: str) -> list[Event]:
+    """Give the events that were collected for a run, in the order in which they were received."""
+    return [Event(**row._mapping) for row in connection.execute(_starters(run_id))]
+
+
+def first_starter(connection: sa.Connection, run_id: str) -> Event | None:
+    """Give the first of the events that were collected for a run."""
+    row = connection.execute(_starters(run_id).limit(1)).first()
+    return Event(**row._mapping) if row else None
+
+
+def _starters(run_id: str) -> sa.Select[tuple[object, ...]]:
+    table, of = schema.event, schema.run_event
+    query = sa.select(table).join_from(table, of, of.c.event_id == table.c.id).where(of.c.run_id == run_id)
+    return query.order_by(table.c.id)
+
+
+def has_starter(connection: sa.Connection, run_id: str, event: Event) -> bool:
+    """Tell whether an event was collected for a run before, under the id that its sender gave it."""
+    if event.external_id == event.id:
+        return False
+    same = _starters(run_id).where(schema.event.c.external_id == event.external_id).order_by(None)
+    return connection.execute(same.limit(1)).first() is not None
+
+
+def runs_of(connection: sa.Connection, event_id: str) -> list[str]:
+    """Give the runs, started or still to be, that are for several events, this one among them."""
+    table = schema.run_event
+    return list(connection.execute(sa.select(table.c.run_id).where(table.c.event_id == event_id)).scalars())
+
+
+def add_starter(connection: sa.Connection, run_id: str, event_id: str) -> None:
+    """Note that a run is, or will be, for this event too."""
+    insert_new(connection, schema.run_event, [{"run_id": run_id, "event_id": event_id}])
+
+
+def move_starters(connection: sa.Connection, run_id: str, to: str) -> None:
+    """Let the events of a run that was to be be those of another one."""
+    table = schema.run_event
+    connection.execute(sa.update(table).where(table.c.run_id == run_id).values(run_id=to))
+
+
+def forget_starters(connection: sa.Connection, run_id: str) -> None:
+    """Forget the events of a run that is not to be."""
+    connection.execute(sa.delete(schema.run_event).where(schema.run_event.c.run_id == run_id))
+
+
 def known(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
     """Give those of these ids that are stored."""
     table = schema.event

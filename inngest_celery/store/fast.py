@@ -68,7 +68,8 @@ SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM planned)
 
 _END = f"""
 WITH live AS (
-  UPDATE inngest_run SET status = %(status)s, output = %(output)s, ended_at = %(at)s, reason = %(reason)s
+  UPDATE inngest_run SET status = %(status)s, output = %(output)s, ended_at = %(at)s, reason = %(reason)s,
+    singleton_key = NULL
   WHERE id = %(run)s AND status < {RunStatus.COMPLETED.value} AND EXISTS (
     SELECT 1 FROM inngest_job WHERE subject_id = %(run)s AND key = %(key)s AND fence = %(fence)s
   ) RETURNING id

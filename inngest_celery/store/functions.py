@@ -10,10 +10,19 @@ import sqlalchemy as sa
 from inngest_celery.store import schema
 from inngest_celery.store.inserts import insert_new
 
+# What becomes of the new runs of a function that is paused: they are skipped, or held until it goes on. One that is
+# drained skips new runs and ends those that it has.
+SKIP, HOLD, DRAIN = "skip", "hold", "drain"
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionRow:
-    """A function as it is registered. ``config`` is JSON text: its configuration in the wire form."""
+    """A function as it is registered.
+
+    Attributes:
+        config: JSON text: its configuration in the wire form.
+        paused: ``skip``, ``hold`` or ``drain``; ``None`` if its runs start.
+    """
 
     id: str
     app_id: str
@@ -67,10 +76,11 @@ def all_of(connection: sa.Connection) -> list[FunctionRow]:
 
 
 def save(connection: sa.Connection, function: FunctionRow, triggers: Sequence[tuple[str, str | None]]) -> None:
-    """Insert or replace a function and its event triggers."""
+    """Insert or replace a function and its event triggers. Whether it is paused is left as it is."""
     table = schema.function
     columns = {name: getattr(function, name) for name in FunctionRow.__slots__}
     insert_new(connection, table, [columns])
+    del columns["paused"]
     connection.execute(sa.update(table).where(table.c.id == function.id).values(**columns))
     connection.execute(sa.delete(schema.trigger).where(schema.trigger.c.function_id == function.id))
     rows = [
@@ -87,3 +97,17 @@ def archive(connection: sa.Connection, function_id: str, now: int) -> bool:
         sa.update(table).where(table.c.id == function_id, table.c.archived_at.is_(None)).values(archived_at=now)
     )
     return archived.rowcount == 1
+
+
+def pause(connection: sa.Connection, function_id: str, mode: str | None) -> bool:
+    """Say what becomes of a function's new runs, and wait for the transactions that hold some; false if it is none."""
+    table = schema.function
+    paused = connection.execute(sa.update(table).where(table.c.id == function_id).values(paused=mode))
+    return paused.rowcount == 1
+
+
+def share_paused(connection: sa.Connection, function_id: str) -> str | None:
+    """Tell whether a function is paused, and let nobody change it until the end of the transaction."""
+    table = schema.function
+    query = sa.select(table.c.paused).where(table.c.id == function_id).with_for_update(read=True)
+    return connection.execute(query).scalar_one_or_none()

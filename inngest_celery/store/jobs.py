@@ -6,8 +6,8 @@ out, or when its due time comes within the horizon. One index serves all three.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -35,6 +35,7 @@ claimed AS (
 )
 SELECT claimed.*, run.status AS run_status, run.event_id, run.created_at AS run_created_at,
   run.started_at AS run_started_at, run.parent_run_id, run.parent_step_id, run.celery, run.idempotency_key,
+  run.batch AS run_batch,
   event.id AS e_id, event.name AS e_name, event.external_id AS e_external_id, event.data AS e_data, event.ts AS e_ts,
   event.received_at AS e_received_at,
   EXISTS (
@@ -52,6 +53,11 @@ JOIN inngest_job before ON before.subject_id = claimed.subject_id AND before.key
 LEFT JOIN inngest_run run ON run.id = claimed.subject_id
 LEFT JOIN inngest_event event ON event.id = coalesce(run.event_id, claimed.subject_id)
 """
+
+
+# What is held is due in another century, in the order in which it was due: to be let go it is moved back by as much.
+# No event may be later than the year 2100, so nothing else is due then.
+HELD_MS = 5_000_000_000_000
 
 
 @dataclass(slots=True)
@@ -125,11 +131,20 @@ def _claimed(row: sa.Row[tuple[object, ...]]) -> Claimed:
             parent_run_id=row.parent_run_id,
             parent_step_id=row.parent_step_id,
             celery=row.celery,
+            batch=row.run_batch,
         )
     event = None
     if row.e_id is not None:
         event = Event(row.e_id, row.e_name, row.e_external_id, row.e_data, row.e_ts, row.e_received_at)
     return Claimed(job, run, event, alone=not row.has_others, memos=row.memos)
+
+
+def lock(connection: sa.Connection, subject_id: str, key: str) -> Job | None:
+    """Lock a job until the end of the transaction; ``None`` when there is no such job."""
+    table = schema.job
+    query = sa.select(table).where(table.c.subject_id == subject_id, table.c.key == key).with_for_update()
+    row = connection.execute(query).first()
+    return None if row is None else job_from(row._mapping)
 
 
 def insert_missing(connection: sa.Connection, jobs: Sequence[Job]) -> list[Job]:
@@ -279,3 +294,27 @@ def exists(connection: sa.Connection, subject_id: str) -> bool:
     """Tell whether anything remains to be done for a run."""
     table = schema.job
     return bool(connection.execute(sa.select(sa.exists().where(table.c.subject_id == subject_id))).scalar_one())
+
+
+def hold(jobs: Iterable[Job]) -> None:
+    """Let nothing happen to new jobs until :func:`release` lets them go."""
+    for job in jobs:
+        job.due_at += HELD_MS
+        job.sweep_at, job.hints = job.due_at, 0
+
+
+def release(connection: sa.Connection, function_id: str, now: int, limit: int) -> int:
+    """Let held jobs of a function go, those first that are due first; give how many, at most ``limit``.
+
+    What is due then is hinted by the sweep, in the same order. The time that a run has for its start begins now.
+    """
+    table = schema.job
+    query = sa.select(table).where(table.c.sweep_at >= HELD_MS, table.c.function_id == function_id)
+    rows = connection.execute(query.order_by(table.c.sweep_at, table.c.subject_id).limit(limit).with_for_update())
+    held = [job_from(row._mapping) for row in rows]
+    for job in held:
+        due_at = job.due_at - HELD_MS
+        if job.kind is JobKind.DEADLINE:
+            due_at += now - job.created_at
+        update(connection, job, replace(job, due_at=due_at, sweep_at=due_at))
+    return len(held)

@@ -28,7 +28,7 @@ class JobKind(enum.StrEnum):
     ``START`` calls the function from the top. ``STEP`` runs a planned step's body. ``SLEEP`` and ``TIMEOUT`` are steps
     whose result is that time has passed. ``RESUME`` goes on after a step whose result somebody else recorded.
     ``ROUTE`` matches an event, ``CRON`` ticks, ``DEADLINE`` cancels an overdue run, ``DELIVER`` hands a run's result to
-    the Celery canvas that it was started from.
+    the Celery canvas that it was started from. ``DEBOUNCE`` and ``BATCH`` start the run of events that were put off.
     """
 
     START = "start"
@@ -40,6 +40,8 @@ class JobKind(enum.StrEnum):
     CRON = "cron"
     DEADLINE = "deadline"
     DELIVER = "deliver"
+    DEBOUNCE = "debounce"
+    BATCH = "batch"
 
 
 @dataclass(slots=True)

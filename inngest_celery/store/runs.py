@@ -14,6 +14,9 @@ from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Attempt, Job, Run, RunStatus, Step, values
 
+# How long an idempotency key is taken.
+IDEMPOTENCY_MS = 86_400_000
+
 
 def lock(connection: sa.Connection, run_id: str) -> Run | None:
     """Lock a run until the end of the transaction; ``None`` when there is no such run."""
@@ -32,6 +35,41 @@ def _one(connection: sa.Connection, run_id: str, *, for_update: bool) -> Run | N
 
 def insert(connection: sa.Connection, run: Run) -> None:
     connection.execute(sa.insert(schema.run), values(run))
+
+
+def claim(connection: sa.Connection, run: Run) -> Run | None:
+    """Insert a run under its keys, if it has any; give the run that has one of them, and then it is not inserted.
+
+    Two that come at once: one waits for the other's commit.
+    """
+    if run.idempotency_key is None and run.singleton_key is None:
+        insert(connection, run)
+        return None
+    table = schema.run
+    if run.idempotency_key is not None:
+        connection.execute(
+            sa.update(table)
+            .where(
+                table.c.idempotency_key == run.idempotency_key, table.c.created_at <= run.created_at - IDEMPOTENCY_MS
+            )
+            .values(idempotency_key=None)
+        )
+    while True:
+        insert_new(connection, table, [values(run)])
+        found = holder(connection, run)
+        # None: it has ended between the two statements, and its place is free.
+        if found is not None:
+            return None if found.id == run.id else found
+
+
+def holder(connection: sa.Connection, run: Run) -> Run | None:
+    """Give the run that has a run's idempotency key, else the one that has its singleton key."""
+    for column in (schema.run.c.idempotency_key, schema.run.c.singleton_key):
+        key = getattr(run, column.name)
+        row = None if key is None else connection.execute(sa.select(schema.run).where(column == key)).first()
+        if row is not None:
+            return Run(**row._mapping)
+    return None
 
 
 def start(connection: sa.Connection, run_id: str, now: int) -> None:
@@ -98,7 +136,7 @@ def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
     connection.execute(
         sa.update(table)
         .where(table.c.id == run.id)
-        .values(status=end.status.value, output=end.output, ended_at=end.at, reason=end.reason)
+        .values(status=end.status.value, output=end.output, ended_at=end.at, reason=end.reason, singleton_key=None)
     )
     connection.execute(sa.delete(schema.job).where(schema.job.c.subject_id == run.id))
     connection.execute(sa.delete(schema.wait).where(schema.wait.c.run_id == run.id))

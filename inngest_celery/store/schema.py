@@ -93,9 +93,9 @@ run = sa.Table(
 run_event = sa.Table(
     "inngest_run_event",
     metadata,
-    sa.Column("run_id", _text(ULID_LENGTH), primary_key=True, comment="a run of a batch, started or still collecting"),
-    sa.Column("event_id", _text(ULID_LENGTH), primary_key=True),
-    sa.Column("position", sa.SmallInteger, nullable=False),
+    sa.Column("run_id", _text(ULID_LENGTH), primary_key=True, comment="a run, started or still to be"),
+    sa.Column("event_id", _text(ULID_LENGTH), primary_key=True, comment="one of several events that it is for"),
+    sa.Index("inngest_run_event_by_event", "event_id"),
     **_TABLE,
 )
 

@@ -19,7 +19,7 @@ from celery.utils.time import maybe_make_aware
 
 from inngest_celery import ids
 from inngest_celery.engine.lifecycle import INVOKED
-from inngest_celery.sdk.errors import ErrorCode, FunctionConfigInvalidError, StepError
+from inngest_celery.sdk.errors import ErrorCode, FunctionConfigInvalidError, RunSkippedError, StepError
 from inngest_celery.sdk.event import Event
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import runs
@@ -213,6 +213,8 @@ def _listed(value: Any) -> list[Any]:
 def as_exception(output: Any) -> Exception:
     """Give a failed run's stored error as the exception that ``AsyncResult.get()`` raises."""
     error = output if isinstance(output, dict) else {}
+    if error.get("name") == RunSkippedError.__name__:
+        return RunSkippedError(str(error.get("message", "")), str(error.get("code")))
     return StepError(str(error.get("message", "")), str(error.get("name", "Error")), error.get("stack"))
 
 

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from inngest_celery.crash import crash_point
@@ -21,7 +21,7 @@ from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.errors import SuspensionSwallowedError
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.function import Function
-from inngest_celery.store import checkpoint, rows, runs
+from inngest_celery.store import checkpoint, events, rows, runs
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
@@ -158,6 +158,14 @@ class _Turns:
 
     # Opening
 
+    @cached_property
+    def _batch(self) -> list[rows.Event]:
+        """The events that were collected for the run, if they were."""
+        if self._run.batch is None:
+            return []
+        with self._runtime.database.autocommit() as connection:
+            return events.of_run(connection, self._run.id)
+
     def _load(self) -> list[Outcome]:
         """Read what is recorded; a timer that went off is the outcome of its step."""
         job = self._job
@@ -185,7 +193,7 @@ class _Turns:
         attempt = 0 if job.kind is JobKind.STEP else job.attempt
         opening = Opening(
             run_id=self._run.id,
-            events=[_as_event(self._event)],
+            events=[_as_event(event) for event in self._batch or [self._event]],
             memos=self._memos,
             attempt=attempt,
             max_attempts=self._spec.max_attempts,
@@ -301,6 +309,7 @@ class _Turns:
         return Turn(
             run=self._run,
             event=self._event,
+            batch=self._batch,
             job=self._job,
             spec=self._spec,
             worker=runtime.worker_name,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from celery import Celery
 
-from inngest_celery.engine.routing import cancel_run
+from inngest_celery.engine.cancelling import cancel_run
+from inngest_celery.store import events as event_rows
 from inngest_celery.store import jobs, runs, schema
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.rows import Run, RunStatus
@@ -109,10 +110,14 @@ class Runs:
         return started[0]
 
     def of_event(self, event_id: str) -> list[RunInfo]:
-        """Give the runs that an event has started so far, by an id that ``send`` returned."""
+        """Give the runs that an event has started so far, by an id that ``send`` returned.
+
+        That of a batch is every event's in it. That of a debounce is also that of the events which gave way to others.
+        """
         table = schema.run
         with self._runtime.database.autocommit() as connection:
-            rows = connection.execute(sa.select(table).where(table.c.event_id == event_id).order_by(table.c.id)).all()
+            wanted = sa.or_(table.c.event_id == event_id, table.c.id.in_(event_rows.runs_of(connection, event_id)))
+            rows = connection.execute(sa.select(table).where(wanted).order_by(table.c.id)).all()
         return [_info(Run(**row._mapping)) for row in rows]
 
     def list(
@@ -167,14 +172,15 @@ class Runs:
             pause = min(pause * 1.5, longest)
 
     def _get_or_pending(self, run_id: str) -> RunInfo | None:
-        """Give a run, or ``None`` while it is an event's that is still to be routed."""
+        """Give a run, or ``None`` while it is an event's that waits to be routed, or for others."""
         try:
             return self.get(run_id)
         except RunNotFoundError:
             with self._runtime.database.autocommit() as connection:
-                if not jobs.exists(connection, run_id):
-                    raise
-            return None
+                if jobs.exists(connection, run_id) or event_rows.runs_of(connection, run_id):
+                    return None
+            # It may have been routed between the two questions.
+            return self.get(run_id)
 
     @retried
     def cancel(self, run_id: str, reason: str = "cancelled by request") -> RunInfo:

@@ -13,16 +13,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NOT_ENFORCED = (
-    "batch_events",
-    "concurrency",
-    "debounce",
-    "idempotency",
-    "priority",
-    "rate_limit",
-    "singleton",
-    "throttle",
-)
+_NOT_ENFORCED = ("concurrency", "priority", "rate_limit", "throttle")
 
 
 def prepare_database(runtime: Runtime) -> None:

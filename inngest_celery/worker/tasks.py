@@ -10,8 +10,9 @@ from celery import Celery, Task
 from celery.exceptions import Retry
 
 from inngest_celery.crash import crash_point
-from inngest_celery.engine import deadlines
+from inngest_celery.engine import batching, deadlines, debouncing, pending
 from inngest_celery.engine.routing import Router
+from inngest_celery.engine.terms import Terms
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
 from inngest_celery.flow.places import place_of, run_resources
 from inngest_celery.sdk.errors import FunctionNotFoundError
@@ -38,6 +39,7 @@ DELIVER_TASK = "inngest.deliver"
 _EARLY_MS = 1000
 # What Celery enforces for a message: a function with one of these never runs in the message that routes its event.
 _OWN_MESSAGE = frozenset({"rate_limit", "soft_time_limit", "time_limit"})
+_BEGIN = {JobKind.DEBOUNCE: debouncing.begin, JobKind.BATCH: batching.begin}
 
 
 class FunctionTask(Task):  # type: ignore[misc]
@@ -65,7 +67,7 @@ class FunctionTask(Task):  # type: ignore[misc]
 
 def define_tasks(app: Celery) -> None:
     """Give a Celery app the tasks that belong to no function, and its workers our sweep."""
-    for name in (ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK):
+    for name in (ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK, *pending.TASKS.values()):
         app.task(name=name, bind=True, shared=False, acks_late=True, ignore_result=True, typing=False)(_perform)
     sweeper.install(app)
 
@@ -150,6 +152,8 @@ def perform_claimed(runtime: Runtime, claimed: Claimed, task_id: str, slot: Slot
         _route(runtime, claimed, task_id)
     elif job.kind is JobKind.CRON:
         _tick(runtime, job)
+    elif job.kind in _BEGIN:
+        _go_off(runtime, job)
     elif job.kind is JobKind.DEADLINE:
         _cancel_overdue(runtime, job)
     elif job.kind is JobKind.DELIVER:
@@ -159,8 +163,19 @@ def perform_claimed(runtime: Runtime, claimed: Claimed, task_id: str, slot: Slot
     return None
 
 
+def _terms(runtime: Runtime) -> Terms:
+    settings = runtime.settings
+    return Terms(
+        worker=runtime.worker_name,
+        route_queue=runtime.route_queue,
+        hint_ms=settings.hint_timeout_ms,
+        horizon_ms=settings.horizon_ms,
+        lease_ms=settings.lease_ms,
+    )
+
+
 def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
-    settings, job = runtime.settings, claimed.job
+    job = claimed.job
     assert claimed.event is not None
 
     def may_keep(function: FunctionRow) -> bool:
@@ -171,11 +186,7 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
     router = Router(
         database=runtime.database,
         clock=runtime.clock,
-        hint_ms=settings.hint_timeout_ms,
-        horizon_ms=settings.horizon_ms,
-        lease_ms=settings.lease_ms,
-        route_queue=runtime.route_queue,
-        worker=runtime.worker_name,
+        terms=_terms(runtime),
         may_keep=may_keep,
     )
     crash_point("route_before_commit")
@@ -200,16 +211,19 @@ def _function_of(runtime: Runtime, job: Job) -> Function[Any]:
 
 
 def _tick(runtime: Runtime, job: Job) -> None:
-    settings = runtime.settings
-    ticker = Ticker(
-        database=runtime.database,
-        hint_ms=settings.hint_timeout_ms,
-        horizon_ms=settings.horizon_ms,
-        run_latest=settings.cron_missed == "latest",
-    )
+    run_latest = runtime.settings.cron_missed == "latest"
+    ticker = Ticker(database=runtime.database, terms=_terms(runtime), run_latest=run_latest)
     with runtime.database.autocommit() as connection:
         function = function_rows.get(connection, job.function_id)
     hints.publish(runtime, ticker.tick(job, function, runtime.clock.now()).jobs)
+
+
+def _go_off(runtime: Runtime, job: Job) -> None:
+    """Start the run of events that were collected, or put off."""
+    crash_point("go_off_before_commit")
+    applied = pending.go_off(runtime.database, _terms(runtime), job, runtime.clock.now(), _BEGIN[job.kind])
+    crash_point("go_off_after_commit")
+    hints.publish(runtime, applied.jobs)
 
 
 @retried

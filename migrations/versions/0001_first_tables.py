@@ -76,10 +76,10 @@ def upgrade() -> None:
     _index("inngest_run_by_status", "inngest_run", "status", "id")
     _table(
         "inngest_run_event",
-        sa.Column("run_id", sa.String(26), primary_key=True, comment="a run of a batch, started or still collecting"),
-        sa.Column("event_id", sa.String(26), primary_key=True),
-        sa.Column("position", sa.SmallInteger, nullable=False),
+        sa.Column("run_id", sa.String(26), primary_key=True, comment="a run, started or still to be"),
+        sa.Column("event_id", sa.String(26), primary_key=True, comment="one of several events that it is for"),
     )
+    _index("inngest_run_event_by_event", "inngest_run_event", "event_id")
     _table(
         "inngest_step",
         sa.Column("run_id", sa.String(26), primary_key=True),

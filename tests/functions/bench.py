@@ -134,6 +134,12 @@ class Bench:
         """Do a claimed job."""
         return perform_claimed(runtime_of(self.app), claimed, "task")
 
+    def route(self, event_id: str) -> None:
+        """Route an event, as a worker does."""
+        claimed = self.claim(event_id, "route")
+        assert claimed is not None
+        self.perform(claimed)
+
     # At the end
 
     def close(self) -> None:

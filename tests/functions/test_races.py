@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 import inngest_celery as inngest
+from inngest_celery.engine.keys import event_key
 from inngest_celery.store import schema, waits
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.rows import Event, Run, RunStatus, values
@@ -42,13 +43,6 @@ def send(bench: Bench, name: str, **options: Any) -> str:
     bench.inline  # noqa: B018  makes the tables and registers the functions
     [event_id] = bench.client.send_sync(inngest.Event(name=name, **options))
     return event_id
-
-
-def route(bench: Bench, event_id: str) -> None:
-    """Route an event, as a worker does."""
-    claimed = bench.claim(event_id, "route")
-    assert claimed is not None
-    bench.perform(claimed)
 
 
 def row(table: sa.Table, **key: str) -> sa.Executable:
@@ -104,7 +98,7 @@ def test_a_wait_is_registered_just_before_its_event_is_routed(bench: Bench, raci
     with racing.holding(row(schema.topic, event_name="test/ready")):
         registering = racing.start(bench.inline.drain)
         racing.wait_for_waiters(1)
-        routing = racing.start(route, bench, send(bench, "test/ready", data={"number": 1}))
+        routing = racing.start(bench.route, send(bench, "test/ready", data={"number": 1}))
         racing.wait_for_waiters(2)
     registering.result(SOON)
     routing.result(SOON)
@@ -115,7 +109,7 @@ def test_a_wait_is_registered_just_after_its_event_is_routed(bench: Bench, racin
     waiter = Waiter(bench)
 
     def send_first() -> None:
-        routing.append(racing.start(route, bench, send(bench, "test/ready", data={"number": 1})))
+        routing.append(racing.start(bench.route, send(bench, "test/ready", data={"number": 1})))
         racing.wait_for_waiters(1)
 
     routing: list[Any] = []
@@ -197,14 +191,12 @@ def test_two_branches_end_at_once(bench: Bench, racing: Race) -> None:
 
 
 def test_two_routers_meet_at_one_idempotency_key(bench: Bench, racing: Race) -> None:
-    from inngest_celery.engine.routing import _idempotency_key
-
     bench.function()(_nothing)
     event_ids = [send(bench, "test/go", id="order-1") for _ in range(2)]
-    key = _idempotency_key("app-fn", Event(event_ids[0], "test/go", "order-1", "{}", 0, 0))
+    key = event_key("app-fn", Event(event_ids[0], "test/go", "order-1", "{}", 0, 0))
     other = Run("0" * 26, "app-fn", event_ids[0], key, RunStatus.SCHEDULED.value, bench.now)
     with racing.holding(sa.insert(schema.run).values(**values(other))):
-        routing = [racing.start(route, bench, event_id) for event_id in event_ids]
+        routing = [racing.start(bench.route, event_id) for event_id in event_ids]
         racing.wait_for_waiters(2)
     for part in routing:
         part.result(SOON)

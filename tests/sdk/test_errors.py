@@ -15,6 +15,7 @@ EVERY_KIND = [
     inngest.NonRetriableError("no"),
     inngest.RetryAfterError("later", 1000),
     inngest.StepError("no", "PaymentError", "stack"),
+    inngest.RunSkippedError("no", "singleton"),
     inngest.SendEventsError("half", ["a"]),
     inngest.StepInvalidError("no", code="timeout_too_long"),
     inngest.StepIdCollisionError("x:1"),
