@@ -1,4 +1,4 @@
-"""``functions``: list those that are registered, and stop one from starting new runs."""
+"""``functions``: list those that are registered; pause, drain or archive one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def functions() -> None:
-    """List functions, archive one."""
+    """List functions; pause, drain or archive one."""
 
 
 @functions.command("list")
@@ -31,7 +31,7 @@ def list_(target: HasApp, as_json: bool) -> None:
     if as_json:
         output.print_json([_as_json(row) for row in found])
         return
-    listed = output.table("FUNCTION", "TRIGGERS", "QUEUE", "VERSION", "REGISTERED", "ARCHIVED")
+    listed = output.table("FUNCTION", "TRIGGERS", "QUEUE", "VERSION", "REGISTERED", "PAUSED", "ARCHIVED")
     for row in found:
         listed.add_row(
             row.id,
@@ -39,9 +39,57 @@ def list_(target: HasApp, as_json: bool) -> None:
             row.queue,
             str(row.version),
             output.instant(row.updated_at),
+            row.paused,
             output.instant(row.archived_at),
         )
     output.console().print(listed if found else "No functions: a worker registers its functions when it starts.")
+
+
+@functions.command()
+@click.argument("function_id")
+@click.option("--hold", is_flag=True, help="Keep new runs, to start when the function goes on; else they are skipped.")
+@click.pass_obj
+def pause(target: HasApp, function_id: str, hold: bool) -> None:
+    """Let a function start no more runs until it is resumed. The runs that it has go on."""
+    from inngest_celery.worker.control import Control
+
+    with runtime_for(target) as runtime:
+        Control(runtime.app).pause(function_id, "hold" if hold else "skip")
+    click.echo(f"{function_id} is paused: new runs are {'held' if hold else 'skipped'}.")
+
+
+@functions.command()
+@click.argument("function_id")
+@click.pass_obj
+def resume(target: HasApp, function_id: str) -> None:
+    """Let a function start runs again, those that were held first."""
+    from inngest_celery.worker.control import Control
+
+    with runtime_for(target) as runtime:
+        Control(runtime.app).resume(function_id)
+    click.echo(f"{function_id} starts runs.")
+
+
+@functions.command()
+@click.argument("function_id")
+@click.option("--wait", is_flag=True, help="Return when the last of its runs has ended.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this.")
+@click.pass_obj
+def drain(target: HasApp, function_id: str, wait: bool, timeout: float | None) -> None:
+    """Let a function end the runs that it has, and skip new ones until it is resumed."""
+    from inngest_celery.worker.control import Control
+
+    with runtime_for(target) as runtime:
+        control = Control(runtime.app)
+        control.drain(function_id)
+        click.echo(f"{function_id} is being drained: new runs are skipped.")
+        if not wait:
+            return
+        try:
+            control.wait_until_idle(function_id, timeout)
+        except TimeoutError as error:
+            raise Failure("function_not_idle", str(error)) from error
+    click.echo(f"{function_id} has nothing left to do.")
 
 
 @functions.command()
@@ -78,6 +126,7 @@ def _as_json(row: FunctionRow) -> dict[str, object]:
         "task_name": row.task_name,
         "queue": row.queue,
         "version": row.version,
+        "paused": row.paused,
         "archived_at": iso(row.archived_at),
         "updated_at": iso(row.updated_at),
         "config": json.loads(row.config),

@@ -11,6 +11,7 @@ from rich.text import Text
 from inngest_celery.cli.output import duration, instant, iso, status_text, table
 from inngest_celery.cli.timeline import timeline
 from inngest_celery.store.history import History
+from inngest_celery.store.jobs import HELD_MS
 from inngest_celery.store.rows import Attempt, Job, RunStatus, Wait
 
 _LONGEST = 2000
@@ -42,6 +43,7 @@ def as_json(history: History) -> dict[str, object]:
         "function_id": run.function_id,
         "status": RunStatus(run.status).name.lower(),
         "reason": run.reason,
+        "batch": run.batch,
         "created_at": iso(run.created_at),
         "started_at": iso(run.started_at),
         "ended_at": iso(run.ended_at),
@@ -119,6 +121,8 @@ def _facts(history: History, now: int) -> list[tuple[str, str]]:
         )
     if run.reason:
         facts.append(("reason", run.reason))
+    if run.batch is not None:
+        facts.append(("batch", f"{run.batch} events, of which this is the first"))
     if run.parent_run_id:
         facts.append(("parent", run.parent_run_id))
     return facts
@@ -151,6 +155,8 @@ def _job(job: Job, now: int) -> str:
     what = f"{job.kind} {job.name}".strip()
     if job.leased_by:
         return f"{what}: held by {job.leased_by}"
+    if job.due_at >= HELD_MS:
+        return f"{what}: held, because the function is paused"
     when = f"due in {duration(job.due_at - now)}" if job.due_at > now else f"due since {duration(now - job.due_at)}"
     return f"{what}: {when}, attempt {job.attempt + 1}, queue {job.queue}, {job.hints} hint(s) sent"
 

@@ -30,6 +30,7 @@ from inngest_celery.sdk.version import package_version
 if TYPE_CHECKING:
     from celery import Celery
 
+    from inngest_celery.worker.control import Control
     from inngest_celery.worker.runs import Runs
 
 _DEFAULT_TIMEOUT = 30_000
@@ -142,6 +143,13 @@ class Inngest:
         from inngest_celery.worker.runs import Runs
 
         return Runs(self.celery)
+
+    @cached_property
+    def control(self) -> Control:
+        """The functions' operation: pause one, let it go on, drain it."""
+        from inngest_celery.worker.control import Control
+
+        return Control(self.celery)
 
     @property
     def sends_over_http(self) -> bool:
