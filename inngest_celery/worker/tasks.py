@@ -26,6 +26,7 @@ from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, hints, sweeper
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.execute import executor_of
+from inngest_celery.worker.rates import Rates
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.tracing import current_body
@@ -188,6 +189,7 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
         clock=runtime.clock,
         terms=_terms(runtime),
         may_keep=may_keep,
+        rate=Rates(runtime).admits,
     )
     crash_point("route_before_commit")
     applied = router.route(job, claimed.event)
