@@ -13,6 +13,7 @@ import redis
 
 from inngest_celery.embedded import Embedded
 from tests import rabbitmq
+from tests.redis_cluster import Cluster
 from tests.services import PREFIX, RUN_PREFIX, SERVICES
 
 _CLAIM_SECONDS = 7 * 24 * 3600
@@ -118,7 +119,7 @@ class RabbitMQ:
 
 
 def open_broker(kind: str, directory: Path) -> Broker:
-    """Connect to the broker of this kind (``valkey``, ``redis``, ``rabbitmq``)."""
+    """Connect to the broker of this kind (``valkey``, ``redis``, ``rabbitmq``), or to a Redis Cluster (``cluster``)."""
     match kind:
         case "valkey":
             return Valkey(directory)
@@ -126,6 +127,8 @@ def open_broker(kind: str, directory: Path) -> Broker:
             return Redis(SERVICES[kind].url)
         case "rabbitmq":
             return RabbitMQ(SERVICES[kind].url)
+        case "cluster":
+            return Cluster(directory)
     raise ValueError(f"no such broker: {kind}")
 
 

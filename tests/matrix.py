@@ -1,9 +1,9 @@
 """Which databases and brokers a test runs on, how a run selects them, and the report of what ran.
 
 A test that takes ``database_url`` runs once on each database there is, one that takes ``broker_url`` once on each
-broker, one that takes both on every pair. Markers narrow that: ``databases("sqlite")``, ``brokers("redis")``, and
-``pairs`` for one broker a database instead of all. On the command line ``-m postgres`` or ``-m "not rabbitmq"``
-selects.
+broker, one that takes both on every pair; one that takes ``redis_url`` and no broker once on each Redis, a cluster
+among them. Markers narrow that: ``databases("sqlite")``, ``brokers("redis")``, and ``pairs`` for one broker a database
+instead of all. On the command line ``-m postgres`` or ``-m "not rabbitmq"`` selects.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from tests import services
 
 DATABASES = ("sqlite", "postgres", "mariadb")
 BROKERS = ("valkey", "redis", "rabbitmq")
-EMBEDDED = {"sqlite", "valkey"}
+REDISES = ("valkey", "redis", "cluster")
+EMBEDDED = {"sqlite", "valkey", "cluster"}
 _MARKERS = (
     "databases(*names): run on these databases only (sqlite, postgres, mariadb)",
-    "brokers(*names): run on these brokers only (valkey, redis, rabbitmq)",
+    "brokers(*names): run on these brokers only (valkey, redis, rabbitmq; cluster where only flow control needs one)",
     "pairs: run on sqlite+valkey, postgres+redis and mariadb+rabbitmq instead of every database with every broker",
-    *(f"{name}: set on tests that run on it; for -m" for name in (*DATABASES, *BROKERS)),
+    *(f"{name}: set on tests that run on it; for -m" for name in (*DATABASES, *BROKERS, "cluster")),
 )
 
 
@@ -56,7 +57,9 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     """Give the test its databases and brokers."""
     wants = set(metafunc.fixturenames)
     databases = _selected(metafunc, "databases", DATABASES)
-    brokers = _selected(metafunc, "brokers", BROKERS)
+    brokers = _selected(
+        metafunc, "brokers", REDISES if wants & {"redis_url", "broker_url"} == {"redis_url"} else BROKERS
+    )
     if {"database_url", "broker_url"} <= wants and metafunc.definition.get_closest_marker("pairs"):
         pairs = [pair for pair in zip(DATABASES, BROKERS, strict=True) if pair[0] in databases and pair[1] in brokers]
         _parametrize(metafunc, ("database_url", "broker_url"), pairs)
@@ -67,7 +70,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     if "broker_url" in wants:
         _parametrize(metafunc, ("broker_url",), [(name,) for name in brokers])
     elif "redis_url" in wants:
-        _parametrize(metafunc, ("redis_url",), [(name,) for name in brokers if name != "rabbitmq"])
+        _parametrize(metafunc, ("redis_url",), [(name,) for name in brokers])
 
 
 def report(terminal: pytest.TerminalReporter) -> None:
@@ -76,9 +79,9 @@ def report(terminal: pytest.TerminalReporter) -> None:
     for outcome in ("passed", "failed"):
         for done in terminal.stats.get(outcome, []):
             if done.when == "call":
-                ran.update(set(done.keywords) & {*DATABASES, *BROKERS})
+                ran.update(set(done.keywords) & {*DATABASES, *BROKERS, *REDISES})
     terminal.section("matrix")
-    for title, names in (("databases", DATABASES), ("brokers", BROKERS)):
+    for title, names in (("databases", DATABASES), ("brokers", (*BROKERS, "cluster"))):
         terminal.line(f"{title}: " + (", ".join(f"{name} {ran[name]} tests" for name in names if ran[name]) or "none"))
     for name, why in services.missing().items():
         terminal.line(f"not run on {name}: {why}")
