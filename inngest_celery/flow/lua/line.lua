@@ -286,16 +286,13 @@ local function has_started(line, job)
 end
 
 local function stand_in_line(job, line, score)
-  local group, info = parts(line).group, known(job)
-  if has_started(line, job) then
-    line = group
-  end
-  if info and info.line ~= line then
-    -- It has come to need less, since it was called and not heard of.
+  local group, info = parts(line).group, known(job) or { line = line, times = 0 }
+  if info.line ~= group and (line == group or has_started(line, job)) then
     leave_line(job, info.line)
-    info.line = line
+    info.line = group
     note(job, info)
   end
+  line = info.line
   redis.call('ZADD', key('line', line), score, job)
   if not is_waiting('l' .. line) then
     line_up(line)
