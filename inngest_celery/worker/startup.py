@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
 
 from inngest_celery.worker.runtime import Runtime
 
-if TYPE_CHECKING:
-    from inngest_celery.sdk.function import Function
-
 logger = logging.getLogger(__name__)
-
-_NOT_ENFORCED = ("concurrency", "priority", "rate_limit", "throttle")
 
 
 def prepare_database(runtime: Runtime) -> None:
@@ -41,16 +34,3 @@ def prepare_database(runtime: Runtime) -> None:
             "the time of a rollout: update this worker soon.",
             extra={"action": "database_ahead"},
         )
-
-
-def warn_of_unenforced_options(functions: Iterable[Function[Any]]) -> None:
-    """Say which functions rely on a limit that nothing keeps yet."""
-    for function in functions:
-        given = [name for name in _NOT_ENFORCED if getattr(function.opts, name)]
-        if given:
-            logger.warning(
-                "The function %s sets %s: that is checked and stored, but this release does not enforce it.",
-                function.id,
-                ", ".join(given),
-                extra={"action": "option_not_enforced", "function_id": function.id, "options": given},
-            )

@@ -14,6 +14,7 @@ from celery import Celery, bootsteps
 from sqlalchemy.exc import SQLAlchemyError
 
 from inngest_celery.crash import crash_point
+from inngest_celery.settings import SettingsError
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import leases
 from inngest_celery.store.database import DatabaseError
@@ -22,7 +23,7 @@ from inngest_celery.worker import hints
 from inngest_celery.worker.flow_clock import FlowClock, tell_limits
 from inngest_celery.worker.registry import functions_of, synchronise
 from inngest_celery.worker.runtime import Runtime, runtime_of
-from inngest_celery.worker.startup import prepare_database, warn_of_unenforced_options
+from inngest_celery.worker.startup import prepare_database
 from inngest_celery.worker.step_events import StepEvents
 
 logger = logging.getLogger(__name__)
@@ -54,14 +55,12 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         runtime = runtime_of(parent.app)
         try:
             prepare_database(runtime)
-        except DatabaseError as error:
+            synchronise(parent.app, functions_of(parent.app).values())
+            tell_limits(runtime)
+        except (DatabaseError, SettingsError) as error:
             # A traceback would bury what to do. Celery stops the worker on this, with its status.
             logger.critical("%s (%s)", error, error.code, extra={"action": "worker_refused"})
             raise SystemExit(1) from error
-        functions = list(functions_of(parent.app).values())
-        synchronise(parent.app, functions)
-        tell_limits(runtime)
-        warn_of_unenforced_options(functions)
         self._keep_forks_out()
         # A thread and not the worker's timer: a slow database must not hold up the broker's heartbeats.
         self._thread = threading.Thread(target=self._run, args=(runtime, parent), name="inngest-sweep", daemon=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+import redis
 from celery import Celery, Task
 from celery.exceptions import Retry
 
 from inngest_celery.crash import crash_point
 from inngest_celery.engine import batching, deadlines, debouncing, pending
-from inngest_celery.engine.routing import Router
+from inngest_celery.engine.routing import Router, no_rate_limit
 from inngest_celery.engine.terms import Terms
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
 from inngest_celery.flow.places import place_of, run_resources
@@ -33,6 +35,8 @@ from inngest_celery.worker.tracing import current_body
 
 if TYPE_CHECKING:
     from inngest_celery.sdk.function import Function
+
+logger = logging.getLogger(__name__)
 
 DEADLINE_TASK = "inngest.deadline"
 DELIVER_TASK = "inngest.deliver"
@@ -189,10 +193,15 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
         clock=runtime.clock,
         terms=_terms(runtime),
         may_keep=may_keep,
-        rate=Rates(runtime).admits,
+        # Where there is no broker, there is no Redis either: see testing.Inline.
+        rate=Rates(runtime).admits if runtime.sends_hints else no_rate_limit,
     )
     crash_point("route_before_commit")
-    applied = router.route(job, claimed.event)
+    try:
+        applied = router.route(job, claimed.event)
+    except redis.RedisError as error:
+        _put_off(runtime, job, error)
+        return
     crash_point("route_after_commit")
     hints.publish(runtime, applied.jobs)
     if applied.run is None:
@@ -200,6 +209,17 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
     kept = next(job for job in applied.jobs if job.leased_by)
     function = functions_of(runtime.app)[kept.function_id]
     executor_of(runtime).carry_on(Claimed(kept, applied.run, claimed.event), function, task_id)
+
+
+def _put_off(runtime: Runtime, job: Job, error: redis.RedisError) -> None:
+    """Leave an event for later: it is not known whether a rate limit lets it through."""
+    logger.warning(
+        "Redis does not answer (%s). The event %s waits until its functions' rate limits can be asked.",
+        error,
+        job.subject_id,
+        extra={"action": "flow_unavailable", "jobs": [job.subject_id]},
+    )
+    job_rows.put_back(runtime.database, job, runtime.clock.now() + runtime.settings.hint_timeout_ms)
 
 
 def _function_of(runtime: Runtime, job: Job) -> Function[Any]:

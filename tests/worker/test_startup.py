@@ -104,9 +104,19 @@ def test_a_database_of_a_newer_release_is_a_warning(begin: Start, empty_database
     assert "newer release" in worker.log
 
 
-@pytest.mark.brokers("valkey")
+@pytest.mark.brokers("rabbitmq")
 @pytest.mark.databases("sqlite")
-def test_a_worker_says_which_limits_it_does_not_keep(begin: Start, database_url: str) -> None:
+def test_a_worker_refuses_limits_that_it_has_no_redis_for(begin: Start, database_url: str) -> None:
     worker = begin(DATABASE=database_url, THROTTLED="yes")
+    wait_until(lambda: not worker.alive, 30, lambda: worker.log)
+    assert "inngest_redis_url" in worker.log
+    assert "(redis_missing)" in worker.log
+    assert "Traceback" not in worker.log
+
+
+@pytest.mark.brokers("rabbitmq")
+@pytest.mark.databases("sqlite")
+def test_a_worker_without_limits_needs_no_redis(begin: Start, database_url: str) -> None:
+    worker = begin(DATABASE=database_url)
     worker.wait_ready()
-    assert "The function startup-greet sets throttle" in worker.log
+    assert "redis" not in worker.log
