@@ -160,6 +160,37 @@ def test_an_archived_function_starts_no_runs_but_ends_those_it_has(cli: RunCli, 
 
 
 @sqlite
+def test_a_paused_function_skips_or_holds_new_runs(cli: RunCli, inline: Inline) -> None:
+    assert "new runs are skipped" in cli("functions", "pause", "shop-refuse").output
+    [skipped] = inline.send(inngest.Event(name="shop/refused"))
+    assert "new runs are held" in cli("functions", "pause", "shop-refuse", "--hold").output
+    [held] = inline.send(inngest.Event(name="shop/refused"))
+    assert "hold" in cli("functions", "list").output
+    assert "held, because the function is paused" in cli("runs", "show", held.id).output
+    listed = json.loads(cli("runs", "list", "--json", "--status", "skipped").output)
+    assert [(run["id"], run["reason"]) for run in listed] == [(skipped.id, "FunctionPaused")]
+    assert "FunctionPaused" in cli("runs", "list", "--status", "skipped").output
+    assert "FunctionPaused" in cli("runs", "show", skipped.id).output
+    assert "starts runs" in cli("functions", "resume", "shop-refuse").output
+    inline.drain()
+    assert inline.runs.get(held.id).status is RunStatus.FAILED
+    for command in ("pause", "resume", "drain"):
+        assert "(function_not_found)" in cli("functions", command, "nothing", status=3).output
+
+
+@sqlite
+def test_a_function_is_drained(cli: RunCli, inline: Inline) -> None:
+    [run] = inline.send(inngest.Event(name="shop/ordered", data={"id": 1}))
+    assert "is being drained" in cli("functions", "drain", "shop-order").output
+    waited = cli("functions", "drain", "shop-order", "--wait", "--timeout", "0", status=2)
+    assert "(function_not_idle)" in waited.output
+    inline.runs.cancel(run.id)
+    assert "has nothing left to do" in cli("functions", "drain", "shop-order", "--wait").output
+    [order, _] = json.loads(cli("functions", "list", "--json").output)
+    assert order["paused"] == "drain"
+
+
+@sqlite
 def test_functions_are_listed(cli: RunCli, inline: Inline) -> None:
     output = cli("functions", "list").output
     assert "shop-order" in output

@@ -41,3 +41,11 @@ def add_one(ctx: inngest.ContextSync) -> int:
 @client.create_function(fn_id="fail", trigger=inngest.TriggerEvent(event="canvas/fail"), retries=0)
 def fail(ctx: inngest.ContextSync) -> None:
     ctx.step.run("fail", lambda: 1 / 0)
+
+
+@client.create_function(
+    fn_id="alone", trigger=inngest.TriggerEvent(event="canvas/alone"), singleton=inngest.Singleton(mode="skip")
+)
+def alone(ctx: inngest.ContextSync) -> str:
+    ctx.step.wait_for_event("end", event="canvas/end", timeout=60_000)
+    return "done"

@@ -90,6 +90,24 @@ def order_sync(ctx: inngest.ContextSync) -> dict[str, object]:
     return _summary(reserved, charged, notified, approval, packed, booked, archived)
 
 
+@client.create_function(
+    fn_id="digest",
+    trigger=inngest.TriggerEvent(event="order/viewed"),
+    debounce=inngest.Debounce(period=1000, key="event.data.order"),
+)
+def digest(ctx: inngest.ContextSync) -> object:
+    return ctx.event.data["view"]
+
+
+@client.create_function(
+    fn_id="ship",
+    trigger=inngest.TriggerEvent(event="order/packed"),
+    batch_events=inngest.Batch(max_size=3, timeout=1000, key="event.data.order"),
+)
+def ship(ctx: inngest.ContextSync) -> object:
+    return [event.data["parcel"] for event in ctx.events]
+
+
 def _summary(
     reserved: str,
     charged: object,

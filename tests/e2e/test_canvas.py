@@ -10,6 +10,7 @@ import pytest
 from celery import chain, chord, group
 
 import inngest_celery as inngest
+from inngest_celery.store.rows import RunStatus
 from tests.conftest import StartWorker
 from tests.waiting import wait_until
 
@@ -74,6 +75,20 @@ def test_a_link_gets_the_output(canvas: Any) -> None:
 def test_a_message_sent_by_name_starts_a_run(canvas: Any) -> None:
     result = canvas.app.send_task("canvas/add-one", args=(3,))
     assert result.get(timeout=LONG) == 4
+
+
+def test_a_call_that_is_skipped_fails_and_says_why(canvas: Any) -> None:
+    first = canvas.alone.delay()
+    run = wait_until(lambda: canvas.client.runs.list(status=RunStatus.RUNNING), LONG)[0]
+    assert run.id == first.id
+    following = chain(canvas.alone.s(), canvas.double.s())()
+    for second in (canvas.alone.delay(), following.parent):
+        with pytest.raises(inngest.RunSkippedError, match=f"the function's run {first.id} has not ended") as raised:
+            second.get(timeout=LONG)
+        assert raised.value.code == "singleton"
+    assert len(canvas.client.runs.list(status=RunStatus.SKIPPED)) == 2
+    canvas.client.send_sync(inngest.Event(name="canvas/end"))
+    assert first.get(timeout=LONG) == "done"
 
 
 def test_a_failed_run_raises(canvas: Any) -> None:
