@@ -133,7 +133,11 @@ end
 -- A function's limits as its code has them; and one that an operator sets instead, or takes back.
 local function everybody_looks()
   limits = {}
+  local waited_for = {}
   for _, resource in ipairs(redis.call('HVALS', key('waits'))) do
+    waited_for[resource] = true
+  end
+  for resource in pairs(waited_for) do
     redis.call('ZADD', key('timers'), now, resource)
   end
   look()
