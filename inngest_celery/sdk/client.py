@@ -284,7 +284,8 @@ class Inngest:
             concurrency: limits on steps that execute at a time, up to two; ``ConcurrencyLevels`` limits runs too.
             debounce: run once events stop coming.
             fn_id: the id; part of the run's identity, so it must not change.
-            idempotency: an expression; one run for each value of it in 24 hours.
+            idempotency: an expression; one run for each value of it in 24 hours, in place of one for each event id. For
+                an event for which it is null or false, the event's id counts.
             middleware: classes or factories, after the client's.
             name: the name for people; the id, if left out.
             on_failure: called as a function of its own when a run has failed.

@@ -43,7 +43,9 @@ def _path(places: Sequence[int | str]) -> str:
 
 
 class Batch(_Config):
-    """Collect events into one run.
+    """Collect events into one run, which has them all as ``ctx.events``, in the order in which they were received.
+
+    A batch with more than 10 MiB of data starts before it is full. Calls and cron ticks are never collected.
 
     Args:
         max_size: the run starts when so many events are there; 2 to 100.
@@ -154,10 +156,10 @@ class ConcurrencyLevels(_Config):
 
 
 class Debounce(_Config):
-    """Wait until events stop coming, then run once, with the last of them.
+    """Wait until events stop coming, then run once, with the newest of them by its ``ts``.
 
     Args:
-        key: an expression; each value of it is debounced by itself.
+        key: an expression; each value of it is debounced by itself. Empty text is no key.
         period: how long no event may have come; up to 7 days.
         timeout: the run starts at the latest so long after the first event.
 
@@ -213,7 +215,7 @@ class Singleton(_Config):
     """Have at most one run at a time.
 
     Args:
-        key: an expression; each value of it may have one run.
+        key: an expression; each value of it may have one run. Where it is false or has no value, nothing is limited.
         mode: what happens to a second one: ``skip`` it, or ``cancel`` the first.
 
     Example:

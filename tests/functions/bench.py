@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import timedelta
 from functools import cached_property
@@ -164,3 +165,6 @@ class Bench:
         assert steps <= timeouts, "waits without an end"
         others = [job for job in left if job.subject_id not in going_on and job.kind != JobKind.CRON]
         assert not [job for job in others if job.due_at <= self.now], "jobs that nobody did"
+        pending = {json.loads(job.opts)["run"] for job in left if job.kind in (JobKind.DEBOUNCE, JobKind.BATCH)}
+        starters = {row.run_id for row in self.rows(schema.run_event)}
+        assert starters <= ended | going_on | pending, "events of a run that will never be"
