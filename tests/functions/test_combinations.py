@@ -10,7 +10,7 @@ import pytest
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
-from inngest_celery.worker.rates import Rates
+from inngest_celery.worker import tasks
 from tests.functions.bench import Bench
 
 pytestmark = pytest.mark.databases("sqlite")
@@ -41,11 +41,11 @@ def one_a_bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench whose rate limits let the first event of a function through, and no other."""
     asked: dict[str, str] = {}
 
-    def first_only(_rates: object, function: Any, _spec: object, event: Any) -> bool:
+    def first_only(function: Any, _spec: object, event: Any) -> bool:
         bench.calls["asked"] += 1
         return asked.setdefault(function.id, event.id) == event.id
 
-    monkeypatch.setattr(Rates, "admits", first_only)
+    monkeypatch.setattr(tasks, "no_rate_limit", first_only)
     return bench
 
 
