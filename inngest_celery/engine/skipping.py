@@ -68,7 +68,8 @@ def skip(
 ) -> Applied:
     """Record a run that is skipped, and tell whoever called it.
 
-    Nothing is recorded of an event id that has had its run: that is the same event once more.
+    Nothing is recorded of an event id that has had its run: that is the same event once more. One that is skipped may
+    be sent again and run then, but a call that has had its answer is over.
 
     Args:
         connection: in a transaction.
@@ -95,6 +96,10 @@ def skip(
     called = run.parent_run_id or run.celery
     if called:
         run.output = json.dumps({"name": "RunSkippedError", "message": why.message, "stack": None, "code": why.code})
+    else:
+        if runs.holder(connection, run) is not None:
+            return Applied()
+        run.idempotency_key = None
     if runs.claim(connection, run) is not None:
         return Applied()
     return Applied(jobs=_answer(connection, terms, run, now) if called else [])

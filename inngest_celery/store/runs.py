@@ -47,13 +47,8 @@ def claim(connection: sa.Connection, run: Run) -> Run | None:
         return None
     table = schema.run
     if run.idempotency_key is not None:
-        connection.execute(
-            sa.update(table)
-            .where(
-                table.c.idempotency_key == run.idempotency_key, table.c.created_at <= run.created_at - IDEMPOTENCY_MS
-            )
-            .values(idempotency_key=None)
-        )
+        same, expired = table.c.idempotency_key == run.idempotency_key, table.c.created_at <= _since(run)
+        connection.execute(sa.update(table).where(same, expired).values(idempotency_key=None))
     while True:
         insert_new(connection, table, [values(run)])
         found = holder(connection, run)
@@ -64,12 +59,23 @@ def claim(connection: sa.Connection, run: Run) -> Run | None:
 
 def holder(connection: sa.Connection, run: Run) -> Run | None:
     """Give the run that has a run's idempotency key, else the one that has its singleton key."""
-    for column in (schema.run.c.idempotency_key, schema.run.c.singleton_key):
-        key = getattr(run, column.name)
-        row = None if key is None else connection.execute(sa.select(schema.run).where(column == key)).first()
+    columns = schema.run.c
+    queries = []
+    if run.idempotency_key is not None:
+        same = columns.idempotency_key == run.idempotency_key
+        queries.append(sa.select(schema.run).where(same, columns.created_at > _since(run)))
+    if run.singleton_key is not None:
+        queries.append(sa.select(schema.run).where(columns.singleton_key == run.singleton_key))
+    for query in queries:
+        row = connection.execute(query).first()
         if row is not None:
             return Run(**row._mapping)
     return None
+
+
+def _since(run: Run) -> int:
+    """Give when a run must have been created to have an idempotency key that counts for this one."""
+    return run.created_at - IDEMPOTENCY_MS
 
 
 def start(connection: sa.Connection, run_id: str, now: int) -> None:

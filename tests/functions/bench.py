@@ -153,6 +153,8 @@ class Bench:
         if "inline" not in self.__dict__:
             return
         ended = {row.id for row in self.rows(schema.run) if RunStatus(row.status).ended}
+        places = {row.id for row in self.rows(schema.run) if row.singleton_key}
+        assert not places & ended, "ended runs that nobody may follow"
         going_on = {row.id for row in self.rows(schema.run)} - ended
         left = self.rows(schema.job)
         waits = self.rows(schema.wait)

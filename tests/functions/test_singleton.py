@@ -126,14 +126,26 @@ def test_the_same_event_again_changes_nothing(bench: Bench, mode: str) -> None:
 
 
 @only_sqlite
-def test_a_skipped_event_is_not_run_when_it_comes_again(bench: Bench) -> None:
+def test_a_skipped_event_may_come_again(bench: Bench) -> None:
     sleeper(bench)
+    again = inngest.Event(name="test/go", id="same")
     first = bench.run()
-    [skipped] = bench.inline.send(inngest.Event(name="test/go", id="same"))
-    assert skipped.status is RunStatus.SKIPPED
+    assert [run.status.name for run in bench.inline.send(again)] == ["SKIPPED"]
     bench.advance(hours=1)
     assert bench.get(first).status is RunStatus.COMPLETED
-    assert bench.inline.send(inngest.Event(name="test/go", id="same")) == [], "one id, one outcome"
+    assert [run.status.name for run in bench.inline.send(again)] == ["RUNNING"]
+    assert bench.inline.send(again) == [], "it has had its run"
+
+
+@only_sqlite
+def test_a_skipped_call_that_is_delivered_again_has_had_its_answer(bench: Bench) -> None:
+    sleeper(bench)
+    bench.run()
+    for _ in range(2):
+        bench.client.functions["app-fn"].apply_async(task_id="same")
+        bench.inline.drain()
+        bench.advance(hours=1)
+    assert sorted(run.status.name for run in bench.inline.runs.list()) == ["COMPLETED", "SKIPPED"]
 
 
 def test_a_step_that_calls_it_gets_an_error(bench: Bench) -> None:
