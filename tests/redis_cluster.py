@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import redis
 
@@ -28,18 +30,18 @@ class Cluster:
             for each in sockets:
                 each.bind(("127.0.0.1", 0))
             ports: list[int] = [each.getsockname()[1] for each in sockets]
-        self._clients = [redis.Redis(port=port, decode_responses=True) for port in ports[:_NODES]]
+        self._clients: list[Any] = [redis.Redis(port=port, decode_responses=True) for port in ports[:_NODES]]
         try:
             for port, bus in zip(ports[:_NODES], ports[_NODES:], strict=True):
                 self._nodes.append(_start(directory / str(port), port, bus))
             for index, client in enumerate(self._clients):
-                wait_until(lambda client=client: _answers(client), message="a node of the cluster")
+                wait_until(partial(_answers, client), message="a node of the cluster")
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", index + 1)
                 first, last = (_SLOTS * part // _NODES for part in (index, index + 1))
                 client.execute_command("CLUSTER ADDSLOTSRANGE", first, last - 1)
                 client.execute_command("CLUSTER MEET", "127.0.0.1", ports[0], ports[_NODES])
             for client in self._clients:
-                wait_until(lambda client=client: _is_whole(client), message="the cluster to be whole")
+                wait_until(partial(_is_whole, client), message="the cluster to be whole")
         except BaseException:
             self.close()
             raise
@@ -75,13 +77,13 @@ def _start(directory: Path, port: int, bus: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _answers(client: redis.Redis) -> bool:
+def _answers(client: Any) -> bool:
     try:
         return bool(client.ping())
     except redis.ConnectionError:
         return False
 
 
-def _is_whole(client: redis.Redis) -> bool:
-    told = client.cluster("INFO")
-    return told["cluster_state"] == "ok" and told["cluster_known_nodes"] == str(_NODES)
+def _is_whole(client: Any) -> bool:
+    told: dict[str, str] = client.cluster("INFO")
+    return (told["cluster_state"], told["cluster_known_nodes"]) == ("ok", str(_NODES))
