@@ -23,6 +23,7 @@ from inngest_celery.store.rows import Cost, Job
 from inngest_celery.worker import restoring
 
 if TYPE_CHECKING:
+    from inngest_celery.worker.handoff import Handoff
     from inngest_celery.worker.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Slot:
         runs: the resources in which the run has a place, until it ends.
         over_budget: whether the run has to end, because a budget is spent.
         held: whether they are held still.
+        handoff: what takes a job for this task to go on with when they are given up.
     """
 
     place: Place
@@ -47,6 +49,7 @@ class Slot:
     runs: list[str]
     over_budget: bool = False
     held: bool = True
+    handoff: Handoff | None = None
 
 
 class Admission:

@@ -29,7 +29,7 @@ from inngest_celery.worker import bridge, hints
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.leases import LeaseKeeper
 from inngest_celery.worker.runtime import Runtime
-from inngest_celery.worker.tracing import trace_in_place
+from inngest_celery.worker.tracing import Shown, trace_in_place
 
 logger = logging.getLogger(__name__)
 
@@ -227,6 +227,7 @@ class _Turns:
                 key=key,
                 attempt=attempt,
                 body=lambda task_id: session.execute(key, attempt, task_id),
+                show=_shown,
             )
         crash_point("after_body")
         if outcome.memo is not None:
@@ -334,6 +335,11 @@ class _Turns:
         else:
             _close(self._session)
             self._session = self._open()
+
+
+def _shown(outcome: Outcome) -> Shown:
+    stack = outcome.failure.stack if outcome.failure is not None else None
+    return Shown(outcome.memo, outcome.error, retries=outcome.memo is None, stack=stack)
 
 
 def _keeps(changes: Changes) -> bool:

@@ -18,6 +18,7 @@ from inngest_celery.worker.runtime import Runtime
 
 if TYPE_CHECKING:
     from inngest_celery.worker.admission import Slot
+    from inngest_celery.worker.handoff import Handoff
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def publish(
     *,
     run_ended: bool = False,
     costs: Sequence[Cost] = (),
+    handoff: Handoff | None = None,
 ) -> None:
     """Send a hint for every job that is due within the horizon, that no worker holds, and that flow control lets go.
 
@@ -43,6 +45,7 @@ def publish(
         ends: the places that this process gives up now; whoever waits for them gets a hint, too.
         run_ended: whether the run that they were taken for has ended.
         costs: what its steps have cost, as it was recorded.
+        handoff: takes a job that this task can go on with, instead of a hint; that of the places, if left out.
 
     When the broker does not answer, the jobs stay rows, a log line says so, and a sweep sends the hints later.
     """
@@ -52,6 +55,9 @@ def publish(
     wanted = [job for job in jobs if job.leased_by is None and job.due_at <= now + runtime.settings.horizon_ms]
     if ends is not None or any(job.flow for job in wanted):
         wanted = runtime.admission.admit(wanted, ends, run_ended=run_ended, costs=costs)
+    handoff = handoff or (ends.handoff if ends is not None else None)
+    if handoff is not None:
+        wanted = [job for job in wanted if not handoff.offer(job)]
     send(runtime, wanted)
 
 

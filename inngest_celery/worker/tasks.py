@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -16,7 +17,7 @@ from inngest_celery.engine import batching, deadlines, debouncing, pending
 from inngest_celery.engine.routing import Router, no_rate_limit
 from inngest_celery.engine.terms import Terms
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
-from inngest_celery.flow.places import place_of, run_resources
+from inngest_celery.flow.places import Place, place_of, place_of_job, run_resources
 from inngest_celery.sdk.errors import FunctionNotFoundError
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store import jobs as job_rows
@@ -28,10 +29,11 @@ from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, hints, sweeper
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.execute import executor_of
+from inngest_celery.worker.handoff import OWN_MESSAGE, Handoff
 from inngest_celery.worker.rates import Rates
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime, runtime_of
-from inngest_celery.worker.tracing import current_body
+from inngest_celery.worker.tracing import Shown, current_body, trace_in_place
 
 if TYPE_CHECKING:
     from inngest_celery.sdk.function import Function
@@ -42,8 +44,6 @@ DEADLINE_TASK = "inngest.deadline"
 DELIVER_TASK = "inngest.deliver"
 # A message whose ETA was rounded comes a little early; waiting is cheaper than sending another one.
 _EARLY_MS = 1000
-# What Celery enforces for a message: a function with one of these never runs in the message that routes its event.
-_OWN_MESSAGE = frozenset({"rate_limit", "soft_time_limit", "time_limit"})
 _BEGIN = {JobKind.DEBOUNCE: debouncing.begin, JobKind.BATCH: batching.begin}
 
 
@@ -102,34 +102,75 @@ def _run_function(self: FunctionTask, *args: Any, **kwargs: Any) -> Any:
 
 
 def _perform(self: Task, run: str, step: str) -> None:
-    """Do the job that a hint names, if it is still there to be done."""
-    runtime = runtime_of(self.app)
-    limited, slot = self.request.get(hints.FLOW_HEADER), None
+    """Do the job that a hint names, if it is still there; then what it has let go, as long as a slice lasts."""
+    runtime, slot = runtime_of(self.app), None
+    limited = self.request.get(hints.FLOW_HEADER)
     if limited:
-        slot = _take_places(runtime, run, step, limited)
+        function_id, flow, starts = json.loads(limited)
+        slot = _take_places(runtime, place_of(run, step, function_id, flow, starts=starts), flow)
         if slot is None:
             return
+    done = _do(runtime, run, step, str(self.request.id), slot)
+    if done is None:
+        return
+    while (job := done.handoff.take()) is not None:
+        _do_in_place(runtime, job, done.handoff)
+    crash_point("before_ack")
+    if done.shown.retries:
+        raise Retry(str(done.shown.error), exc=done.shown.error)
+    if done.shown.error is not None:
+        raise done.shown.error
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    shown: Shown
+    handoff: Handoff
+
+
+def _do(
+    runtime: Runtime, run: str, step: str, task_id: str, slot: Slot | None, handoff: Handoff | None = None
+) -> _Done | None:
+    """Claim a job and do it; ``None`` if there is nothing to do, or not by us. Its places are given up in any case."""
     try:
         claimed = _claim(runtime, run, step)
         if claimed is None:
-            return
-        error = perform_claimed(runtime, claimed, str(self.request.id), slot)
+            return None
+        handoff = handoff or Handoff(runtime, claimed.job)
+        if slot is not None:
+            slot.handoff = handoff
+        error = perform_claimed(runtime, claimed, task_id, slot, handoff)
     finally:
         if slot is not None and slot.held:
             hints.publish(runtime, [], slot)
-    crash_point("before_ack")
-    if error is None:
-        return
     # What failed is recorded by now, and its next attempt planned; this only shows it in logs and in Flower.
-    if _will_retry(runtime, claimed.job):
-        raise Retry(str(error), exc=error)
-    raise error
+    return _Done(Shown(error=error, retries=error is not None and _will_retry(runtime, claimed.job)), handoff)
 
 
-def _take_places(runtime: Runtime, run: str, step: str, limited: str) -> Slot | None:
+def _do_in_place(runtime: Runtime, job: Job, handoff: Handoff) -> None:
+    """Do a job that was called, as a Celery task of its own within this one."""
+    assert job.flow is not None
+    slot = _take_places(runtime, place_of_job(job), job.flow)
+    if slot is None:
+        return
+
+    def body(task_id: str) -> _Done | None:
+        return _do(runtime, job.subject_id, job.key, task_id, slot, handoff)
+
+    trace_in_place(
+        runtime.app,
+        job.task_name,
+        shadow=hints.shadow_name(job),
+        run_id=job.subject_id,
+        key=job.key,
+        attempt=job.attempt,
+        body=body,
+        show=lambda done: Shown() if done is None else done.shown,
+    )
+
+
+def _take_places(runtime: Runtime, place: Place, flow: str) -> Slot | None:
     """Take the places that a job needs; ``None`` if it has to wait, and will be called, or is in other hands."""
-    function_id, flow, starts = json.loads(limited)
-    place = place_of(run, step, function_id, flow, starts=starts)
     slot, others = runtime.admission.begin(place, run_resources(flow))
     hints.send(runtime, others)
     return slot
@@ -150,11 +191,13 @@ def _claim(runtime: Runtime, subject_id: str, key: str) -> Claimed | None:
     )
 
 
-def perform_claimed(runtime: Runtime, claimed: Claimed, task_id: str, slot: Slot | None = None) -> BaseException | None:
+def perform_claimed(
+    runtime: Runtime, claimed: Claimed, task_id: str, slot: Slot | None = None, handoff: Handoff | None = None
+) -> BaseException | None:
     """Do a claimed job, for which places may be held; give the error of a failed attempt."""
     job = claimed.job
     if job.kind is JobKind.ROUTE:
-        _route(runtime, claimed, task_id)
+        _route(runtime, claimed, task_id, handoff)
     elif job.kind is JobKind.CRON:
         _tick(runtime, job)
     elif job.kind in _BEGIN:
@@ -179,14 +222,14 @@ def _terms(runtime: Runtime) -> Terms:
     )
 
 
-def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
+def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | None) -> None:
     job = claimed.job
     assert claimed.event is not None
 
     def may_keep(function: FunctionRow) -> bool:
         found = functions_of(runtime.app).get(function.id)
         # Even at slice 0: to find a run's first step is no step, so it needs no hop.
-        return found is not None and function.queue == job.queue and _OWN_MESSAGE.isdisjoint(found.celery_options)
+        return found is not None and function.queue == job.queue and OWN_MESSAGE.isdisjoint(found.celery_options)
 
     router = Router(
         database=runtime.database,
@@ -203,7 +246,7 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str) -> None:
         _put_off(runtime, job, error)
         return
     crash_point("route_after_commit")
-    hints.publish(runtime, applied.jobs)
+    hints.publish(runtime, applied.jobs, handoff=handoff)
     if applied.run is None:
         return
     kept = next(job for job in applied.jobs if job.leased_by)

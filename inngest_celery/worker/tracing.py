@@ -1,4 +1,4 @@
-"""Runs a kept step as a Celery task of its own, in place: own id, run as root, name, signals, log lines and events."""
+"""Runs a step or a job as a Celery task of its own, in place: own id, run as root, name, signals, log lines, events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from celery import Celery
 from celery.app.trace import build_tracer
@@ -14,11 +15,29 @@ from celery.exceptions import Retry
 from celery.utils import uuid
 from celery.utils.saferepr import saferepr
 
-from inngest_celery.engine.report import Outcome
 from inngest_celery.worker.runtime import runtime_of
 from inngest_celery.worker.step_events import TaskEvent
 
 _in_place = threading.local()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How Celery is to show the end of a task.
+
+    Attributes:
+        result: what it gave.
+        error: what it failed with.
+        retries: whether another attempt follows.
+        stack: the error's traceback, for events.
+    """
+
+    result: object = None
+    error: BaseException | None = None
+    retries: bool = False
+    stack: str | None = None
 
 
 def current_body() -> Callable[[], object] | None:
@@ -29,9 +48,17 @@ def current_body() -> Callable[[], object] | None:
 
 
 def trace_in_place(
-    app: Celery, task_name: str, *, shadow: str, run_id: str, key: str, attempt: int, body: Callable[[str], Outcome]
-) -> Outcome:
-    """Run a step's body under Celery's own tracer.
+    app: Celery,
+    task_name: str,
+    *,
+    shadow: str,
+    run_id: str,
+    key: str,
+    attempt: int,
+    body: Callable[[str], T],
+    show: Callable[[T], Shown],
+) -> T:
+    """Run something under Celery's own tracer.
 
     Args:
         app: the Celery app.
@@ -40,18 +67,24 @@ def trace_in_place(
         run_id: the run, root and parent of the task.
         key: the step.
         attempt: zero-based; Celery calls it ``retries``.
-        body: runs the step, given the task's id.
+        body: does it, given the task's id.
+        show: says how it ended.
 
     Returns:
-        What the body gave. If the step failed, Celery has seen its exception; a ``Retry`` if another attempt follows.
+        What the body gave. If it failed, Celery has seen the exception; a ``Retry`` if another attempt follows.
+
+    Raises:
+        RuntimeError: the body raised what it should have shown. Celery has logged it.
     """
     task_id = uuid()
-    result: list[Outcome] = []
+    result: list[T] = []
+    ends: list[Shown] = []
 
     def run() -> object:
-        outcome = body(task_id)
-        result.append(outcome)
-        return shown(outcome)
+        result.append(body(task_id))
+        end = show(result[0])
+        ends.append(end)
+        return _given(end)
 
     task = app.tasks[task_name]
     request = {
@@ -72,15 +105,15 @@ def trace_in_place(
         "headers": None,
     }
     _in_place.body = run
-    with _events_of(app, request, result):
+    with _events_of(app, request, ends):
         _tracer_of(app, task)(task_id, (), {"run": run_id, "step": key}, request)
     if not result:
-        raise RuntimeError(f"Celery's tracer did not run the step {shadow}")
+        raise RuntimeError(f"{shadow} did not come to an end that can be shown")
     return result[0]
 
 
 @contextmanager
-def _events_of(app: Celery, request: dict[str, Any], result: list[Outcome]) -> Iterator[None]:
+def _events_of(app: Celery, request: dict[str, Any], ends: list[Shown]) -> Iterator[None]:
     """Send a task's events, if anybody wants them: the eager tracer sends none."""
     events = runtime_of(app).step_events
     if events is None or not events.wanted:
@@ -92,26 +125,26 @@ def _events_of(app: Celery, request: dict[str, Any], result: list[Outcome]) -> I
     events.send(app, [("task-received", {"uuid": task_id, **received}), ("task-started", {"uuid": task_id})])
     began = time.monotonic()
     yield
-    for outcome in result:
-        kind, fields = _ending(outcome)
+    for end in ends:
+        kind, fields = _ending(end)
         events.send(app, [(kind, {"uuid": task_id, "runtime": time.monotonic() - began, **fields})])
 
 
-def _ending(outcome: Outcome) -> TaskEvent:
-    if outcome.error is None:
-        return "task-succeeded", {"result": saferepr(outcome.memo)}
-    kind = "task-retried" if outcome.memo is None else "task-failed"
-    stack = outcome.failure.stack if outcome.failure is not None else None
-    return kind, {"exception": saferepr(outcome.error), "traceback": stack}
+def _ending(end: Shown) -> TaskEvent:
+    if end.error is None:
+        return "task-succeeded", {"result": saferepr(end.result)}
+    return "task-retried" if end.retries else "task-failed", {
+        "exception": saferepr(end.error),
+        "traceback": end.stack,
+    }
 
 
-def shown(outcome: Outcome) -> object:
-    """Give what Celery shows as the result of a step; raise what it shows as its failure."""
-    if outcome.error is None:
-        return outcome.memo
-    if outcome.memo is None:
-        raise Retry(str(outcome.error), exc=outcome.error)
-    raise outcome.error
+def _given(end: Shown) -> object:
+    if end.error is None:
+        return end.result
+    if end.retries:
+        raise Retry(str(end.error), exc=end.error)
+    raise end.error
 
 
 def _tracer_of(app: Celery, task: Any) -> Any:

@@ -1,0 +1,49 @@
+"""A task that has let a limited job go does it itself, where it may: no message, no wait behind others in a queue."""
+
+from __future__ import annotations
+
+from inngest_celery.store.rows import Job
+from inngest_celery.worker.registry import functions_of
+from inngest_celery.worker.runtime import Runtime
+
+# What Celery enforces for a message: a function with one of these needs a message of its own.
+OWN_MESSAGE = frozenset({"rate_limit", "soft_time_limit", "time_limit"})
+
+
+class Handoff:
+    """Takes one job at a time from those that are to be hinted, as long as the task's slice lasts.
+
+    A place that becomes free so goes to the next in line at once, however long the queue is; and a run whose limits
+    have room begins in the task that routes its event.
+
+    Args:
+        first: the job of the task itself.
+    """
+
+    def __init__(self, runtime: Runtime, first: Job) -> None:
+        self._runtime = runtime
+        self._queue = first.queue
+        self._until = runtime.clock.now() + runtime.settings.slice_ms
+        self._job: Job | None = None
+        self._open = _may_share(runtime, first)
+
+    def offer(self, job: Job) -> bool:
+        """Take a job that may go, if it fits and none is taken."""
+        now = self._runtime.clock.now()
+        fits = self._open and self._job is None and now < self._until
+        if not fits or job.flow is None or job.due_at > now or job.queue != self._queue:
+            return False
+        if job.function_id not in functions_of(self._runtime.app) or not _may_share(self._runtime, job):
+            return False
+        self._job = job
+        return True
+
+    def take(self) -> Job | None:
+        """Give the job, once."""
+        job, self._job = self._job, None
+        return job
+
+
+def _may_share(runtime: Runtime, job: Job) -> bool:
+    function = functions_of(runtime.app).get(job.function_id)
+    return function is None or OWN_MESSAGE.isdisjoint(function.celery_options)
