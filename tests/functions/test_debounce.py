@@ -246,6 +246,7 @@ def test_two_first_events_at_once(patient: Bench, racing: Race) -> None:
     [row] = pending(patient)
     with patient.database.transaction() as connection:
         connection.execute(sa.delete(schema.job).where(schema.job.c.kind == JobKind.DEBOUNCE.value))
+        connection.execute(sa.delete(schema.run_event))
     event_ids = [sent(patient, number) for number in (1, 2)]
     with racing.holding(sa.insert(schema.job).values(**row._mapping)):
         routing = [racing.start(patient.route, event_id) for event_id in event_ids]
