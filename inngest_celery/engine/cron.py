@@ -56,7 +56,8 @@ class Cron:
         Raises:
             ValueError: there is none within 50 years.
         """
-        for moment in self._ticks(ms):
+        # Begun within the time that a clock change repeats, ticks are not those of one who came from before it.
+        for moment in self._ticks(ms - _CLOCK_CHANGE):
             if moment > ms:
                 return moment
         raise ValueError(f"the cron {self.source!r} is never due")

@@ -110,6 +110,14 @@ def test_backwards_agrees_with_forwards(fields: str, place: tuple[str, str], sta
     assert cron.latest_between(after, after + span) == (passed[-1] if len(passed) > 1 else None)
 
 
+def test_it_does_not_matter_where_in_a_clock_change_one_begins() -> None:
+    cron, change = parse("TZ=Australia/Lord_Howe */20 2 * * *"), 1_901_719_800_000
+    following = cron.next_after(change - 1_000)
+    assert cron.next_after(change - HOUR) == following
+    assert cron.latest_between(change - 1_000, following) == following
+    assert cron.latest_between(change - 1_000, following - 1) is None
+
+
 @given(
     st.sampled_from(CRONS),
     st.sampled_from(sorted(ZONES)),
