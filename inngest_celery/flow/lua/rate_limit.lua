@@ -3,6 +3,10 @@
 -- with what. Asked again about the same event, it answers the same: a route may be done twice, and counts once.
 
 local REMEMBERED_MS = 30 * 60 * 1000
+-- Times in milliseconds since 1970 are as exact as a double can be, and no more.
+local EPSILON_MS = 0.001
+-- What is kept for a while is kept for longer by this: the clocks of workers are not quite the same.
+local CLOCKS_DIFFER_MS = 60000
 
 local stem, now, wanted = KEYS[1], tonumber(ARGV[1]), ARGV[2]
 
@@ -27,11 +31,12 @@ local function count(resource, limit, at)
   local interval = limit.period / limit.limit
   local ahead = interval * (math.floor(limit.limit / 10) + 1)
   local arrival = math.max(tonumber(redis.call('GET', key('tat', resource)) or 0), at) + interval
-  if arrival - ahead > at + 1e-6 then
+  if arrival - at > ahead + EPSILON_MS then
     return false
   end
   if arrival > now then
-    redis.call('SET', key('tat', resource), string.format('%.3f', arrival), 'PX', math.ceil(arrival - now) + 1000)
+    local kept_ms = math.ceil(arrival - now) + CLOCKS_DIFFER_MS
+    redis.call('SET', key('tat', resource), string.format('%.17g', arrival), 'PX', kept_ms)
   end
   return true
 end
