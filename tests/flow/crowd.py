@@ -149,10 +149,12 @@ class Crowd:
             self._set[each, policy] = (given, until)
             self.world.do(["set", each, policy, json.dumps({**given, **({"until": until} if until else {})})])
 
-    def take_back(self, *_: int) -> None:
-        while self._set:
-            (name, policy), _given = self._set.popitem()
-            self.world.do(["set", name, policy, None])
+    def take_back(self, which: int, *_: int) -> None:
+        if policy := _pick({policy for _, policy in self._set}, which):
+            names = [name for name, set_policy in self._set if set_policy == policy]
+            for name in names:
+                del self._set[name, policy]
+            self.world.do(*(["set", name, policy, None] for name in names))
 
     # What must hold
 
@@ -271,8 +273,9 @@ class Crowd:
 
     def go_home(self) -> None:
         """All messages arrive, and nobody looks before the gate has said that it is time to."""
-        self.take_back()
-        self.check()
+        while self._set:
+            self.take_back(0)
+            self.check()
         for _ in range(2000):
             if self.working:
                 self.finish(0, 0, 0)

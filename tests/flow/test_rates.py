@@ -13,6 +13,8 @@ from inngest_celery.flow.gate import Gate, Lost
 from inngest_celery.flow.rates import RateLimits
 from tests.flow.world import START
 
+# Milliseconds; see rate_limit.lua.
+EPSILON = 0.001
 _EVENTS = st.lists(st.tuples(st.integers(0, 400), st.sampled_from("ab"), st.booleans()), min_size=10, max_size=60)
 
 
@@ -38,7 +40,7 @@ def test_what_a_rate_limit_lets_through(
             for _ in range(2):
                 rates.restore("f", rate, started, now)
         next_arrival = max(arrival[key], now) + interval
-        admitted = next_arrival - now <= interval * at_once + 0.01
+        admitted = next_arrival - now <= interval * at_once + EPSILON
         if admitted:
             arrival[key] = next_arrival
             started.append((key, now))
@@ -47,7 +49,7 @@ def test_what_a_rate_limit_lets_through(
     for key in "ab":
         times = [at for named, at in started if named == key]
         for index, first in enumerate(times):
-            assert len(times) - index <= at_once + (times[-1] - first + 0.01) / interval
+            assert len(times) - index <= at_once + (times[-1] - first + EPSILON) / interval
 
 
 def test_a_limit_that_is_set_holds_until_it_expires(gate: Gate) -> None:

@@ -163,7 +163,8 @@ local function give_back(job, info)
 end
 
 -- Gives the first need, from one position to another, that is not met. Others who wait for a resource go first, unless
--- it is this one's turn, at `served` or before: needs have one order for all, so nobody gives way to each other forever.
+-- it is this one's turn, at `served` or before. So whoever gives way has its turn at a later need of its own next time:
+-- it gives way less often than it has needs, and nobody gives way to each other forever.
 local function unmet(line, from, to, served, member)
   local needs = parts(line).needs
   for at = from, to do
@@ -258,7 +259,7 @@ local function pump(resource)
 end
 
 local function pump_all()
-  local at, done = 1, {}
+  local at = 1
   while dirty[at] do
     pump(dirty[at])
     at = at + 1
