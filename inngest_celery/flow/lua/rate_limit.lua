@@ -34,10 +34,8 @@ local function count(resource, limit, at)
   if arrival - at > ahead + EPSILON_MS then
     return false
   end
-  if arrival > now then
-    local kept_ms = math.ceil(arrival - now) + CLOCKS_DIFFER_MS
-    redis.call('SET', key('tat', resource), string.format('%.17g', arrival), 'PX', kept_ms)
-  end
+  local kept_ms = math.ceil(math.max(arrival - now, 0)) + CLOCKS_DIFFER_MS
+  redis.call('SET', key('tat', resource), string.format('%.17g', arrival), 'PX', kept_ms)
   return true
 end
 
