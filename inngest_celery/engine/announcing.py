@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from inngest_celery.store.functions import FunctionRow
-from inngest_celery.store.jobs import PARKED_MS
 from inngest_celery.store.rows import Job, JobKind
 
 
@@ -17,9 +16,7 @@ def announced(job: Job, *, now: int, hint_ms: int, horizon_ms: int) -> Job:
         horizon_ms: how far ahead of its due time a job gets a hint.
     """
     near = job.due_at <= now + horizon_ms
-    # One that may have to wait in line is called when its turn comes, and called again if its hint was lost.
-    patience = hint_ms if job.flow is None else PARKED_MS
-    job.sweep_at = job.due_at + patience if near else job.due_at - horizon_ms
+    job.sweep_at = job.due_at + hint_ms if near else job.due_at - horizon_ms
     job.hints = 1 if near else 0
     return job
 

@@ -18,7 +18,7 @@ from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, Run, values
 from inngest_celery.store.waits import job_from
 
-# A job that waits for its turn is looked at so seldom: only against what nobody has thought of.
+# A job that waits for its turn is looked at once, lest it was never put in line, and then so seldom: it is called.
 PARKED_MS = 300_000
 
 # All in one statement sees the tables as they were before it. Where the claim had to wait for somebody who changed the
@@ -231,7 +231,8 @@ def sweep(database: Database, *, now: int, horizon: int, hint_timeout: int, limi
             # Longer each time: messages in a long queue are late, not lost, and must not be doubled every few seconds.
             patience = min(hint_timeout * 2 ** min(job.hints, 10), 600_000)
             if job.flow is not None:
-                # It may wait in line for long. The gate calls it, and calls it again if its hint was lost.
+                # It may wait in line for long. The gate calls it, and calls it again if its hint was lost. Whoever
+                # cannot put it in line now, or dies before, leaves it to `unpark`.
                 patience = max(patience, PARKED_MS)
             job.sweep_at = max(job.due_at, now) + patience if job.due_at <= now + horizon else job.due_at - horizon
             job.hints = min(job.hints + 1, 1000)
@@ -247,6 +248,25 @@ def sweep(database: Database, *, now: int, horizon: int, hint_timeout: int, limi
             ]
             connection.execute(update, parameters)
     return [job for job in jobs if job.due_at <= now + horizon], len(jobs) == limit
+
+
+@retried
+def unpark(database: Database, now: int) -> None:
+    """Let the next sweeps look at all jobs that wait for their turn: some may not stand in line."""
+    table = schema.job
+    free = sa.or_(table.c.leased_until.is_(None), table.c.leased_until <= now)
+    with database.autocommit() as connection:
+        connection.execute(
+            sa.update(table)
+            .where(
+                table.c.flow.is_not(None),
+                table.c.sweep_at > now,
+                table.c.sweep_at <= now + PARKED_MS,
+                table.c.due_at <= now,
+                free,
+            )
+            .values(sweep_at=now)
+        )
 
 
 @retried

@@ -12,6 +12,7 @@ import redis
 from inngest_celery.engine import policies
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.store import functions as function_rows
+from inngest_celery.store import jobs as job_rows
 from inngest_celery.worker import hints, restoring
 from inngest_celery.worker.runtime import Runtime
 
@@ -46,6 +47,12 @@ class FlowClock:
         self._refreshed_at: int | None = None
         self._concerned = False
         self._failing = False
+        # Whether a sweep may have taken up jobs and not put them in line: Redis was away, or the worker has died.
+        self._unsure = True
+
+    def rest(self) -> None:
+        """Leave it to another worker."""
+        self._refreshed_at, self._unsure = None, True
 
     def tick(self) -> int | None:
         """Do what is due.
@@ -64,6 +71,9 @@ class FlowClock:
                 return None
             jobs, later = runtime.admission.tick()
             hints.send(runtime, jobs)
+            if self._unsure or runtime.admission.left_out:
+                self._unsure = runtime.admission.left_out = False
+                job_rows.unpark(runtime.database, now)
         except redis.RedisError as error:
             if not self._failing:
                 logger.warning(

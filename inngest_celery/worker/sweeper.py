@@ -95,7 +95,9 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
                     if time.monotonic() >= next_sweep:
                         swept = sweep_once(runtime)
                         next_sweep = time.monotonic() + (0 if swept and swept.full else interval)
-                    if swept is not None:
+                    if swept is None:
+                        flow.rest()
+                    else:
                         later = flow.tick()
                 failing = False
             except Exception as error:
