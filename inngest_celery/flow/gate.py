@@ -122,11 +122,19 @@ class Gate:
         """Make sure that one process at a time restores a tag."""
         return bool(self.client.set(f"{self.stem(tag)}:restoring", 1, nx=True, px=for_ms))
 
+    def go_on_restoring(self, tag: str, for_ms: int) -> None:
+        self.client.pexpire(f"{self.stem(tag)}:restoring", for_ms)
+
     def end_restoring(self, tag: str) -> None:
         self.client.delete(f"{self.stem(tag)}:restoring")
 
-    def is_alive(self, tag: str) -> bool:
-        return bool(self.client.exists(f"{self.stem(tag)}:alive"))
+    def is_restoring(self, tag: str) -> bool:
+        """Tell whether somebody restores a tag, and nothing of it is known yet."""
+        with self.client.pipeline(transaction=False) as pipeline:
+            pipeline.exists(f"{self.stem(tag)}:restoring")
+            pipeline.exists(f"{self.stem(tag)}:alive")
+            restoring, alive = pipeline.execute()
+        return bool(restoring) and not alive
 
     def members(self, tag: str, resource: str) -> list[str]:
         """Give who has a place in a resource."""

@@ -7,12 +7,15 @@ process does not know is looked up there first: a job that is gone, or in somebo
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import redis
 
+from inngest_celery.crash import crash_point
 from inngest_celery.engine import policies
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.flow.gate import Answer, Gate, Lost, Operation, Unknown
@@ -39,17 +42,21 @@ class Slot:
         place: the job's.
         owner: under whose name they are held.
         runs: the resources in which the run has a place, until it ends.
+        until: when they are free again, unless they are prolonged, in milliseconds.
         over_budget: whether the run has to end, because a budget is spent.
         held: whether they are held still.
         handoff: what takes a job for this task to go on with when they are given up.
+        guard: taken to prolong them, and to give them up: what was given up must not be taken again.
     """
 
     place: Place
     owner: str
     runs: list[str]
+    until: int
     over_budget: bool = False
     held: bool = True
     handoff: Handoff | None = None
+    guard: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Admission:
@@ -58,6 +65,11 @@ class Admission:
     def __init__(self, runtime: Runtime, gate: Gate) -> None:
         self._runtime = runtime
         self.gate = gate
+        # Whether jobs were not put in line, because Redis did not answer.
+        self.left_out = False
+        # To the gate all threads of a process are one. A job's second message must not take the places of the first.
+        self._begun: set[str] = set()
+        self._guard = threading.Lock()
 
     def admit(
         self, jobs: Sequence[Job], ends: Slot | None = None, *, run_ended: bool = False, costs: Sequence[Cost] = ()
@@ -86,11 +98,12 @@ class Admission:
             operations.setdefault(place.tag, []).append(["enter", place.job, place.line, place.score, dead])
         if ends is not None:
             operations.setdefault(ends.place.tag, []).extend([*_spending(ends, costs), *_ending(ends, run_ended)])
-        for tag, wanted in operations.items():
-            free += self._called(tag, wanted, known)
-        if ends is not None:
-            # Told once. If Redis did not hear it, the lease there runs out.
-            ends.held = False
+        with ends.guard if ends is not None else nullcontext():
+            for tag, wanted in operations.items():
+                free += self._called(tag, wanted, known)
+            if ends is not None:
+                self._given_up(ends)
+        crash_point("gate_entered" if ends is None else "gate_released")
         return free
 
     def begin(self, place: Place, runs: list[str]) -> tuple[Slot | None, list[Job]]:
@@ -103,35 +116,87 @@ class Admission:
         Returns:
             What is held now, or ``None`` if the job has to wait or is in other hands; and jobs to send hints for.
         """
-        owner, lease = self._runtime.worker_name, self._runtime.settings.lease_ms
-        begin = ["begin", place.job, place.line, place.score, owner, lease]
+        with self._guard:
+            if place.job in self._begun:
+                return None, []
+            self._begun.add(place.job)
+        slot: Slot | None = None
         try:
-            answer = self.do(place.tag, [begin])
+            slot, others = self._begin(place, runs)
         except redis.RedisError as error:
             _tell_unavailable(error, [place.job])
             return None, []
-        others = self._look_up(place.tag, answer.called, {})
-        if answer.answers[0] not in ("ok", "over"):
-            return None, others
-        return Slot(place, owner, runs, over_budget=answer.answers[0] == "over"), others
+        finally:
+            if slot is None:
+                self._begun.discard(place.job)
+        return slot, others
 
-    def hold(self, slots: Iterable[tuple[Slot, Job]]) -> None:
+    def _begin(self, place: Place, runs: list[str]) -> tuple[Slot | None, list[Job]]:
+        owner, lease = self._runtime.worker_name, self._runtime.settings.lease_ms
+        until = self._runtime.clock.now() + lease
+        answer = self.do(place.tag, [["begin", place.job, place.line, place.score, owner, lease]])
+        crash_point("gate_begun")
+        slot = None
+        if answer.answers[0] in ("ok", "over"):
+            slot = Slot(place, owner, runs, until, over_budget=answer.answers[0] == "over")
+        return slot, self._look_up(place.tag, answer.called, {})
+
+    def decline(self, slot: Slot) -> list[Job]:
+        """Give up the places of a job with which this process has not come to a checkpoint.
+
+        Its message came late, or twice; or its lease was lost.
+
+        Returns:
+            The jobs to send hints for.
+        """
+        subject_id, key = _parts(slot.place.job)
+        now = self._runtime.clock.now()
+        with self._runtime.database.autocommit() as connection:
+            found = limits.find_jobs(connection, [(subject_id, key)])
+            run_ended = not limits.unended(connection, [subject_id])
+        operations = _ending(slot, run_ended)
+        if found and found[0].leased_by not in (None, slot.owner) and (found[0].leased_until or 0) > now:
+            # Another one executes it. The gate has not heard of that, or has forgotten it.
+            operations = [["pass", slot.place.job, slot.owner, found[0].leased_by, found[0].leased_until]]
+        with slot.guard:
+            jobs = self._called(slot.place.tag, operations, {})
+            self._given_up(slot)
+        return jobs
+
+    def _given_up(self, slot: Slot) -> None:
+        # Told once. If Redis did not hear it, the lease there runs out.
+        slot.held = False
+        self._begun.discard(slot.place.job)
+
+    def hold(self, slot: Slot, job: Job, *, lost: bool) -> None:
         """Prolong what this process holds. A slot goes on with the job that its run has come to.
+
+        Args:
+            job: what is executed.
+            lost: whether its lease in the database is lost. Then the places are kept while it is executed, if they
+                were not given to others, but not taken anew.
 
         Raises:
             redis.RedisError: Redis does not answer.
         """
         until = self._runtime.clock.now() + self._runtime.settings.lease_ms
-        for slot, job in slots:
+        with slot.guard:
+            if not slot.held:
+                return
             before, place = slot.place, slot.place
-            if before.job != f"{job.subject_id}/{job.key}":
+            if before.job != _name(job):
                 place = place_of_job(job)
             operations: list[Operation] = [["hold", place.job, place.line, place.score, slot.owner, until]]
-            if place is not before:
+            if lost:
+                operations = [["prolong", before.job, slot.owner, until]]
+            elif place is not before:
                 # Held anew under the name that the database has, so that both come to the same count.
                 operations.append(["release", before.job, slot.owner])
                 slot.place = place
+                self._begun.discard(before.job)
+                self._begun.add(place.job)
             self.do(place.tag, operations)
+            slot.until = until
 
     def tick(self) -> tuple[list[Job], int | None]:
         """Do what has become due by the clock alone.
@@ -195,6 +260,7 @@ class Admission:
             return self._look_up(tag, answer.called, known)
         except redis.RedisError as error:
             waiting = [operation[1] for operation in operations if operation[0] == "enter"]
+            self.left_out = self.left_out or bool(waiting)
             _tell_unavailable(error, waiting)
             return []
 
@@ -207,16 +273,21 @@ class Admission:
                 rows = {_name(job): job for job in limits.find_jobs(connection, strange)} if strange else {}
             now = self._runtime.clock.now()
             in_vain: list[Operation] = []
+            dead = False
             for name in called:
                 job = known.get(name) or rows.get(name)
                 if job is None or job.due_at > now:
                     in_vain.append(["forget", name, False])
+                    dead = dead or job is None
                 elif name not in known and job.leased_by is not None and (job.leased_until or 0) > now:
                     place = place_of_job(job)
                     in_vain.append(["hold", name, place.line, place.score, job.leased_by, job.leased_until])
                 else:
                     job.leased_by = None
                     jobs.append(job)
+            if dead:
+                # Whoever ended it could not say so, of its run neither.
+                in_vain += self._runs_that_ended(tag)
             called = self.do(tag, in_vain).called if in_vain else []
         return jobs
 

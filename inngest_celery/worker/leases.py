@@ -53,14 +53,17 @@ class LeaseKeeper:
         pause = threading.Event()
         while not pause.wait(settings.lease / 3):
             now = clock.now()
-            # A job that was taken a moment ago has a fresh lease; hot steps come and go without any renewal.
-            held = list(self._held.values())
-            aged = [each for each in held if (each[0].leased_until or 0) < now + settings.lease_ms * 0.8]
-            if aged:
-                self._renew([job for job, _ in aged], now + settings.lease_ms)
-                self._hold_places([(slot, job) for job, slot in aged if slot is not None])
+            # A job that was taken a moment ago has a fresh lease; hot steps come and go without any renewal. Their
+            # places are those with which the run was taken up, and age meanwhile.
+            held, fresh = list(self._held.values()), now + settings.lease_ms * 0.8
+            aged = [job for job, _ in held if (job.leased_until or 0) < fresh]
+            lost = self._renew(aged, now + settings.lease_ms) if aged else []
+            for job, slot in held:
+                if slot is not None and slot.until < fresh:
+                    self._hold_places(slot, job, lost=job in lost)
 
-    def _renew(self, jobs: list[Job], until: int) -> None:
+    def _renew(self, jobs: list[Job], until: int) -> list[Job]:
+        """Prolong leases; give those that are known to be lost."""
         try:
             lost = job_rows.renew(self._runtime.database, jobs, until)
         except Exception as error:
@@ -72,9 +75,10 @@ class LeaseKeeper:
                 exc_info=not isinstance(error, SQLAlchemyError),
                 extra={"action": "lease_not_renewed"},
             )
-            return
+            return []
         for job in jobs:
-            job.leased_until = until
+            if job not in lost:
+                job.leased_until = until
         held = [job for job, _ in list(self._held.values())]
         for job in lost:
             if job not in held:
@@ -86,19 +90,19 @@ class LeaseKeeper:
                 job.subject_id,
                 extra={"action": "lease_lost", "run_id": job.subject_id, "step": job.key},
             )
+        return lost
 
-    def _hold_places(self, places: list[tuple[Slot, Job]]) -> None:
-        if not places:
-            return
+    def _hold_places(self, slot: Slot, job: Job, *, lost: bool) -> None:
         try:
-            self._runtime.admission.hold(places)
+            self._runtime.admission.hold(slot, job, lost=lost)
         except redis.RedisError as error:
             # They may be given to others if this lasts for a lease; then a limit is exceeded by what runs here.
             logger.warning(
-                "Could not prolong the places of %d job(s) in Redis: %s",
-                len(places),
+                "Could not prolong the places of %s of run %s in Redis: %s",
+                job.name or job.key,
+                job.subject_id,
                 error,
-                extra={"action": "places_not_held"},
+                extra={"action": "places_not_held", "run_id": job.subject_id, "step": job.key},
             )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import redis
 import sqlalchemy as sa
 
+from inngest_celery.crash import crash_point
 from inngest_celery.engine import policies
 from inngest_celery.engine.spec import FunctionSpec, read_spec
 from inngest_celery.flow.gate import Gate, Operation
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_RESTORING_MS = 15_000
+# For how long one that restores may not be heard of. If two come to do it, it is done twice.
+_RESTORING_MS = 2_000
+_PATIENCE_S = 15
 _LOOK_S = 0.02
 _BATCH = 500
 
@@ -39,11 +42,12 @@ def restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
         redis.RedisError: Redis does not answer, or another process has not finished in time.
     """
     if not gate.begin_restoring(tag, _RESTORING_MS):
-        deadline = time.monotonic() + _RESTORING_MS / 1000
-        while not gate.is_alive(tag):
+        deadline = time.monotonic() + _PATIENCE_S
+        while gate.is_restoring(tag):
             if time.monotonic() > deadline:
                 raise redis.RedisError(f"the limits of {tag} are being restored, and that takes too long")
             time.sleep(_LOOK_S)
+        # Known by now, or left undone by one that died: then it is asked for again.
         return []
     try:
         return _restore(runtime, gate, tag)
@@ -59,7 +63,9 @@ def _restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
         ids = list(concerned)
         for run_id, flow in limits.started_runs(connection, ids):
             held += [["stay", run_id, resource] for resource in run_resources(flow)]
-        for job in limits.limited_jobs(connection, ids, now):
+        for number, job in enumerate(limits.limited_jobs(connection, ids, now)):
+            if number % _BATCH == 0:
+                gate.go_on_restoring(tag, _RESTORING_MS)
             place = place_of_job(job)
             if place.tag != tag:
                 continue
@@ -69,7 +75,9 @@ def _restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
                 waiting.append(["enter", place.job, place.line, place.score, False])
         recent = any(_started_lately(limits.last_start(connection, id), spec, now) for id, spec in concerned.items())
     for at in range(0, len(held), _BATCH):
+        gate.go_on_restoring(tag, _RESTORING_MS)
         gate.do(tag, now, held[at : at + _BATCH], restoring=True)
+    crash_point("restoring")
     gate.do(tag, now, [["alive", now if recent else False]], restoring=True)
     called: list[str] = []
     for at in range(0, len(waiting), _BATCH):

@@ -142,7 +142,8 @@ def _do(
         error = perform_claimed(runtime, claimed, task_id, slot, handoff)
     finally:
         if slot is not None and slot.held:
-            hints.publish(runtime, [], slot)
+            # No checkpoint has given them up: there was nothing to do, or it was done in vain.
+            hints.send(runtime, runtime.admission.decline(slot))
     # What failed is recorded by now, and its next attempt planned; this only shows it in logs and in Flower.
     return _Done(Shown(error=error, retries=error is not None and _will_retry(runtime, claimed.job)), handoff)
 

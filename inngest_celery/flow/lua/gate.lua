@@ -78,6 +78,24 @@ function operations.hold(job, line, score, owner, till)
   return 'ok'
 end
 
+-- Somebody executes a job that others may have by now: its lease is prolonged, if it is still there.
+function operations.prolong(job, owner, till)
+  local info = known(job)
+  if info and info.owner == owner then
+    redis.call('ZADD', key('calls'), till, job)
+  end
+end
+
+-- Who has begun a job has found that another one executes it.
+function operations.pass(job, owner, to, till)
+  local info = known(job)
+  if info and info.owner == owner then
+    info.owner = to
+    note(job, info)
+    redis.call('ZADD', key('calls'), till, job)
+  end
+end
+
 -- The job is done, or goes on later.
 function operations.release(job, owner)
   local info = known(job)
