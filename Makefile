@@ -5,7 +5,7 @@ READY := .venv/.ready
 # More arguments for pytest: make test ARGS="-k sleep"
 ARGS ?=
 
-.PHONY: setup demo test check lint types pyright imports bench format clean
+.PHONY: setup demo test check lint types pyright imports bench flow-report format clean
 
 setup: $(READY)
 	@echo "Ready. Next: make demo, or make test"
@@ -54,6 +54,10 @@ imports: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks
+
+# How exact limits are, and what they cost.
+flow-report: $(READY)
+	@$(BIN)/python -m benchmarks.flow
 
 format: $(READY)
 	@$(BIN)/ruff format

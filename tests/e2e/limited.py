@@ -206,6 +206,15 @@ class Limited:
         sent = sum(number for name, number in self._sent.items() if not functions or name in functions)
         wait_until(lambda: self.ended(*functions) >= sent, timeout, self.describe, every=0.05)
 
+    def in_line(self) -> int:
+        """Give how many jobs stand in line."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            return sum(client.zcard(key) for key in client.scan_iter(f"{PREFIX}:*:line:*", count=1000))
+
+    def wait_for_line(self, length: int, timeout: float = 30.0) -> None:
+        """Wait until so many jobs stand in line."""
+        wait_until(lambda: self.in_line() == length, timeout, lambda: f"{self.in_line()} in line\n{self.describe()}")
+
     def describe(self) -> str:
         """What there is, for the report of a failure."""
         lines = [f"sent: {dict(self._sent)}, ended: {self.ended()}"]

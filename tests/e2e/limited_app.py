@@ -62,3 +62,27 @@ define("one", steps=1, concurrency=[inngest.Concurrency(limit=1)])
 define("keyed", concurrency=[inngest.Concurrency(limit=4), inngest.Concurrency(limit=1, key="event.data.key")])
 define("paced", steps=1, throttle=inngest.Throttle(limit=20, period=timedelta(seconds=1), burst=5))
 define("runs", concurrency=inngest.ConcurrencyLevels(fn=[inngest.Concurrency(limit=2)]))
+define("slow", steps=1, throttle=inngest.Throttle(limit=8, period=timedelta(days=1), burst=2))
+define("bulk", steps=1, concurrency=[inngest.Concurrency(limit=3)])
+define("fair", steps=1, concurrency=[inngest.Concurrency(limit=1), inngest.Concurrency(limit=1, key="event.data.key")])
+define(
+    "boosted",
+    steps=1,
+    concurrency=[inngest.Concurrency(limit=1)],
+    priority=inngest.Priority(run="event.data.key == 'k1' ? 600 : 0"),
+)
+define("rated", steps=1, rate_limit=inngest.RateLimit(limit=20, period=timedelta(hours=1)))
+_VENDOR = inngest.Concurrency(limit=1, key="'vendor'", scope="env")
+define("left", steps=1, concurrency=[_VENDOR])
+define("right", steps=1, concurrency=[_VENDOR])
+
+
+@client.create_function(
+    fn_id="sleeper",
+    trigger=inngest.TriggerEvent(event="limited/sleeper"),
+    concurrency=[inngest.Concurrency(limit=1)],
+)
+def sleeper(ctx: inngest.ContextSync) -> str:
+    ctx.step.run("before", partial(work, "sleeper", ctx, "before"))
+    ctx.step.sleep("an hour", timedelta(hours=1))
+    return "done"
