@@ -54,7 +54,8 @@ def flow_of(spec: FunctionSpec, event: Mapping[str, object], created_at: int) ->
     flow = {
         "tag": tag_of(spec),
         "score": created_at - 1000 * priority_of(spec, event),
-        "steps": steps,
+        # Two entries may come to the same: one place is enough.
+        "steps": list({resource: [policy, resource] for policy, resource in steps}.values()),
         "starts": starts,
     }
     return json.dumps(flow, separators=(",", ":"))

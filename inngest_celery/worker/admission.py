@@ -97,7 +97,12 @@ class Admission:
             dead = job.leased_until is not None
             operations.setdefault(place.tag, []).append(["enter", place.job, place.line, place.score, dead])
         if ends is not None:
-            operations.setdefault(ends.place.tag, []).extend([*_spending(ends, costs), *_ending(ends, run_ended)])
+            mine = operations.setdefault(ends.place.tag, [])
+            # Before others are called: the same run's next step has its place in line by then. But a job that is to be
+            # done again at once lets go of its places first.
+            again = [operation for operation in mine if operation[1] == ends.place.job]
+            mine[:] = [operation for operation in mine if operation not in again]
+            mine += [*_spending(ends, costs), *_ending(ends, run_ended), *again]
         with ends.guard if ends is not None else nullcontext():
             for tag, wanted in operations.items():
                 free += self._called(tag, wanted, known)

@@ -9,9 +9,14 @@ local function width(limit)
   return math.floor(limit.period / PARTS)
 end
 
+-- Parts of another width are another count: the database has it, too.
+local function count_of(resource, limit)
+  return key('spent', string.format('%d', width(limit)), resource)
+end
+
 local function spent(resource, limit)
   local total, soonest = 0, nil
-  local parts = redis.call('HGETALL', key('spent', resource))
+  local parts = redis.call('HGETALL', count_of(resource, limit))
   for at = 1, #parts, 2 do
     local leaves = (tonumber(parts[at]) + 1) * width(limit) + limit.period
     if leaves > now then
@@ -23,7 +28,7 @@ local function spent(resource, limit)
 end
 
 local function forget_old_parts(resource, limit)
-  local name = key('spent', resource)
+  local name = count_of(resource, limit)
   for _, part in ipairs(redis.call('HKEYS', name)) do
     if (tonumber(part) + 1) * width(limit) + limit.period <= now then
       redis.call('HDEL', name, part)
@@ -51,13 +56,13 @@ policies.budget = {
   spend = function(resource, limit, payment, amount, at)
     if redis.call('SET', key('paid', payment), 1, 'NX', 'PX', REMEMBERED_MS) then
       local part = string.format('%.0f', math.floor(at / width(limit)))
-      redis.call('HINCRBYFLOAT', key('spent', resource), part, string.format('%.17g', amount))
+      redis.call('HINCRBYFLOAT', count_of(resource, limit), part, string.format('%.17g', amount))
       forget_old_parts(resource, limit)
     end
   end,
   -- What the database has of one part; what it has not yet, it will have.
   recount = function(resource, limit, part, amount)
-    local name = key('spent', resource)
+    local name = count_of(resource, limit)
     local counted = tonumber(redis.call('HGET', name, part) or 0)
     if amount > counted then
       redis.call('HSET', name, part, string.format('%.17g', amount))
