@@ -9,11 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import redis
 import sqlalchemy as sa
 from celery import Celery
 
 import inngest_celery as inngest
-from inngest_celery.cli.checks import clocks, configuration, registration, work
+from inngest_celery.cli.checks import clocks, configuration, limits, registration, work
 from inngest_celery.cli.checks.examination import examine
 from inngest_celery.cli.checks.findings import Check, Deployment, Level, Workers
 from inngest_celery.settings import settings_of
@@ -187,6 +188,35 @@ def test_the_clock_of_the_broker(sound: Deployment, broker_url: str, monkeypatch
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() - 60)
     assert codes(clocks.broker_clock, sound) == (["clock_skew"] if broker_url.startswith("redis") else [])
+
+
+@pytest.fixture
+def limited(sound: Deployment) -> Deployment:
+    """A deployment of which one function has a limit."""
+    row = next(iter(sound.declared.values()))
+    config = json.dumps({**json.loads(row.config), "concurrency": [{"limit": 1}]})
+    return dataclasses.replace(sound, declared={row.id: dataclasses.replace(row, config=config)})
+
+
+@pytest.mark.parametrize(
+    ("broker", "code"), [("redis://127.0.0.1:1/0", "redis_unreachable"), ("amqp://127.0.0.1:1//", "redis_missing")]
+)
+def test_limits_need_a_redis(sound: Deployment, limited: Deployment, broker: str, code: str) -> None:
+    limited.app.conf.broker_url = broker
+    assert codes(limits.flow_redis, sound) == []
+    assert codes(limits.flow_redis, limited) == [code]
+
+
+@pytest.mark.brokers("valkey")
+def test_a_redis_that_forgets(limited: Deployment, redis_url: str) -> None:
+    limited.app.conf.broker_url = redis_url
+    assert codes(limits.flow_redis, limited) == []
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            assert codes(limits.flow_redis, limited) == ["redis_evicts"]
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
 
 
 @pytest.mark.parametrize("broker", ["redis://:secret@127.0.0.1:1/0", "amqp://someone:secret@127.0.0.1:1//"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from celery import Celery
 from celery.app.utils import sanitize_url
 
-from inngest_celery.cli.checks import clocks, configuration, registration, work
+from inngest_celery.cli.checks import clocks, configuration, limits, registration, work
 from inngest_celery.cli.checks.findings import Check, Deployment, Finding, Workers, note, problem
 from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import functions as function_rows
@@ -27,6 +27,7 @@ CHECKS: list[Check] = [
     configuration.sqlite,
     clocks.database_clock,
     clocks.broker_clock,
+    limits.flow_redis,
     registration.workers,
     registration.queues,
     registration.tasks,
