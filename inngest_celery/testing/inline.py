@@ -2,6 +2,9 @@
 
 It is the real engine on a real database (SQLite in a temporary file unless told otherwise). Only the messages are
 missing: what is due is looked up in the database and done here, one job after the other.
+
+There is no Redis either: concurrency, throttles, rate limits and budgets hold nothing up here. Singletons, debounces,
+batches, idempotency and paused functions are as they are in workers.
 """
 
 from __future__ import annotations
