@@ -39,7 +39,7 @@ class Crowd:
         self._runs: dict[str, tuple[Spec, str, int]] = {}
         self._started: dict[str, set[str]] = {}
         self._set: dict[tuple[str, str], tuple[dict[str, float], int | None]] = {}
-        self._arrival: dict[str, float] = {}
+        self._arrival: dict[str, tuple[float, float]] = {}
         self._spent: dict[str, list[tuple[int, float]]] = {}
         self._begun: dict[str, list[int]] = {}
         self._steady = True
@@ -188,8 +188,8 @@ class Crowd:
     def _take_token(self, job: str, resource: str) -> None:
         limit = self._limit(job, "throttle")
         if limit["limit"]:
-            arrival = max(self._arrival.get(resource, 0), self.world.now)
-            self._arrival[resource] = arrival + limit["period"] / limit["limit"]
+            interval = limit["period"] / limit["limit"]
+            self._arrival[resource] = self._arrives(resource, limit) + interval, interval
         if job not in self._taken:
             self._begun.setdefault(resource, []).append(self.world.now)
 
@@ -206,8 +206,24 @@ class Crowd:
                 elif policy != "budget" and _owner(after, job) is None:
                     expected.setdefault(f"called:{resource}", set()).add(job)
         assert {name: value for name, value in after.items() if name.startswith(("in:", "called:"))} == expected
-        known = {name[4:]: float(value) for name, value in after.items() if name.startswith("tat:")}
+        known = {name[4:]: tuple(map(float, value.split())) for name, value in after.items() if name.startswith("tat:")}
+        for resource, (_, interval) in known.items():
+            if interval != self._arrival[resource][1]:
+                # Somebody waits, and the limit is another.
+                self._arrival[resource] = self._arrives(resource, self._throttle(resource)), interval
         assert known == self._arrival
+
+    def _arrives(self, resource: str, limit: dict[str, float]) -> float:
+        now, interval = self.world.now, limit["period"] / limit["limit"]
+        at, was = self._arrival.get(resource, (0, 0))
+        if at > now and was != interval:
+            at = now + min((at - now) / was * interval, interval * (limit["limit"] + limit["burst"]))
+        return max(at, now)
+
+    def _throttle(self, resource: str) -> dict[str, float]:
+        spec = next(spec for spec in self.specs if resource.startswith(spec.name))
+        given, until = self._set.get((spec.name, "throttle"), (spec.limits["throttle"], None))
+        return given if until is None or until > self.world.now else spec.limits["throttle"]
 
     def _is_within_limits(self, after: Dump, job: str) -> None:
         for policy, resource in needs_of(_info(after, job)["line"]):
@@ -241,7 +257,7 @@ class Crowd:
             if not limit["limit"]:
                 return -inside
             interval = limit["period"] / limit["limit"]
-            used = max(self._arrival.get(resource, 0) - self.world.now, 0)
+            used = self._arrives(resource, limit) - self.world.now
             return math.floor((interval * (limit["limit"] + limit["burst"]) - used + EPSILON) / interval) - inside
         if policy == "budget":
             return math.inf if self._spent_lately(resource, limit) < limit["limit"] else 0

@@ -64,3 +64,16 @@ def test_a_limit_that_is_set_holds_until_it_expires(gate: Gate) -> None:
     rates.set("f", None, START + 20_000)
     said = [rates.admits("f", rate, "r", f"later {at}", START + 20_000) for at in range(2)]
     assert said == [True, False]
+
+
+def test_what_started_counts_at_the_rate_that_holds(gate: Gate) -> None:
+    rates, rate = RateLimits(gate.client, "rates"), Rate(1, 3_600_000, 0, None)
+    rates.restore("f", rate, [], START)
+    assert [rates.admits("f", rate, "r", f"event {at}", START) for at in range(2)] == [True, False]
+    # One start of eleven that may come at once, and not an hour's debt.
+    rates.set("f", '{"limit": 100, "period": 3600000}', START)
+    assert [rates.admits("f", rate, "r", f"more {at}", START) for at in range(11)] == [True] * 10 + [False]
+    # Nor do eleven of them fill eleven hours.
+    rates.set("f", None, START)
+    assert not rates.admits("f", rate, "r", "less", START)
+    assert rates.admits("f", rate, "r", "an hour later", START + 3_600_000)

@@ -84,8 +84,11 @@ local function is_waiting(member)
 end
 
 local function set_timer(name, need)
-  local limit = limit_of(name, need.policy) or {}
-  local at = limit.limit and policies[need.kind].next(need.resource, limit) or math.huge
+  local limit, policy = limit_of(name, need.policy) or {}, policies[need.kind]
+  if limit.limit and policy.settle then
+    policy.settle(need.resource, limit)
+  end
+  local at = limit.limit and policy.next(need.resource, limit) or math.huge
   at = math.min(at, limit['until'] or math.huge)
   if at < math.huge then
     redis.call('ZADD', key('timers'), math.max(at, now + 1), need.resource)

@@ -28,15 +28,23 @@ local function limit_of(given)
 end
 
 local function count(resource, limit, at)
-  local interval = limit.period / limit.limit
+  local name, interval = key('tat', resource), limit.period / limit.limit
   local ahead = interval * (math.floor(limit.limit / 10) + 1)
-  local arrival = math.max(tonumber(redis.call('GET', key('tat', resource)) or 0), at) + interval
-  if arrival - at > ahead + EPSILON_MS then
-    return false
+  local known, was = string.match(redis.call('GET', name) or '', '^(%S+) (%S+)$')
+  known, was = tonumber(known) or 0, tonumber(was) or interval
+  local changed = known > at and was ~= interval
+  if changed then
+    -- The limit was another then: as many starts count as did, at the rate that holds now.
+    known = at + math.min((known - at) / was * interval, ahead)
   end
-  local kept_ms = math.ceil(math.max(arrival - now, 0)) + CLOCKS_DIFFER_MS
-  redis.call('SET', key('tat', resource), string.format('%.17g', arrival), 'PX', kept_ms)
-  return true
+  local arrival = math.max(known, at) + interval
+  local admitted = arrival - at <= ahead + EPSILON_MS
+  if admitted or changed then
+    local noted = admitted and arrival or known
+    local kept_ms = math.ceil(math.max(noted - now, 0)) + CLOCKS_DIFFER_MS
+    redis.call('SET', name, string.format('%.17g %.17g', noted, interval), 'PX', kept_ms)
+  end
+  return admitted
 end
 
 if wanted == 'set' then
