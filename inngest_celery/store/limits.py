@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
 from inngest_celery import ids
 from inngest_celery.store import schema
+from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, RunStatus
 from inngest_celery.store.waits import job_from
 
@@ -120,14 +121,32 @@ def spent_by_part(connection: sa.Connection, function_id: str, since: int, width
         The budget, the part (its time divided by the width), and the sum.
     """
     cost = schema.cost
-    own = f"{function_id}:budget"
     part = cost.c.at // sa.literal(width, sa.BigInteger)
     query = (
         sa.select(cost.c.budget, part, sa.func.sum(cost.c.amount))
-        .where(cost.c.at >= since, sa.or_(cost.c.budget == own, cost.c.budget.startswith(f"{own}:", autoescape=True)))
+        .where(cost.c.at >= since, _budgets_of(function_id))
         .group_by(cost.c.budget, part)
     )
     return [(row[0], int(row[1]), float(row[2])) for row in connection.execute(query)]
+
+
+def most_spent(connection: sa.Connection, function_id: str, since: int, most: int) -> list[tuple[str, float, str]]:
+    """Give the budgets of a function of which most was spent since then (milliseconds): name, sum, and one run."""
+    cost = schema.cost
+    total = sa.func.sum(cost.c.amount)
+    query = (
+        sa.select(cost.c.budget, total, sa.func.max(cost.c.run_id))
+        .where(cost.c.at > since, _budgets_of(function_id))
+        .group_by(cost.c.budget)
+        .order_by(total.desc(), cost.c.budget)
+        .limit(most)
+    )
+    return [(row[0], float(row[1]), row[2]) for row in connection.execute(query)]
+
+
+def _budgets_of(function_id: str) -> sa.ColumnElement[bool]:
+    budget, own = schema.cost.c.budget, f"{function_id}:budget"
+    return sa.or_(budget == own, budget.startswith(f"{own}:", autoescape=True))
 
 
 def set_limits(connection: sa.Connection) -> list[SetLimit]:
@@ -135,12 +154,30 @@ def set_limits(connection: sa.Connection) -> list[SetLimit]:
     return [SetLimit(**row._mapping) for row in connection.execute(sa.select(schema.limit))]
 
 
+def put(connection: sa.Connection, limit: SetLimit) -> None:
+    """Store what an operator sets, in the place of what was set before."""
+    table, columns = schema.limit, asdict(limit)
+    # Both may be done at once by two operators: whichever comes later holds.
+    insert_new(connection, table, [columns])
+    mine = sa.and_(table.c.function_id == limit.function_id, table.c.policy == limit.policy)
+    connection.execute(sa.update(table).where(mine).values(**columns))
+
+
+def drop(connection: sa.Connection, function_id: str, policy: str) -> bool:
+    """Delete what an operator has set; false when nothing is."""
+    table = schema.limit
+    dropped = connection.execute(sa.delete(table).where(table.c.function_id == function_id, table.c.policy == policy))
+    return dropped.rowcount == 1
+
+
 def drop_expired(connection: sa.Connection, now: int) -> list[SetLimit]:
     """Delete what has expired; give it."""
-    table = schema.limit
-    expired = [each for each in set_limits(connection) if each.expires_at is not None and each.expires_at <= now]
-    for each in expired:
-        connection.execute(
-            sa.delete(table).where(table.c.function_id == each.function_id, table.c.policy == each.policy)
-        )
-    return expired
+    table, dropped = schema.limit, []
+    for each in set_limits(connection):
+        if each.expires_at is None or each.expires_at > now:
+            continue
+        mine = sa.and_(table.c.function_id == each.function_id, table.c.policy == each.policy)
+        # It may have been set anew meanwhile.
+        if connection.execute(sa.delete(table).where(mine, table.c.expires_at == each.expires_at)).rowcount == 1:
+            dropped.append(each)
+    return dropped

@@ -222,13 +222,21 @@ class Admission:
 
     def refresh(self) -> list[Job]:
         """Tell the gate what the functions' code and operators say now; give jobs to send hints for."""
+        database, now = self._runtime.database, self._runtime.clock.now()
+        with database.transaction() as connection:
+            limits.drop_expired(connection, now)
+        with database.autocommit() as connection:
+            set_ones = {
+                each.function_id: each.config
+                for each in limits.set_limits(connection)
+                if each.policy == policies.RATE_LIMIT
+            }
+            rated = [row.id for row in functions.all_of(connection) if read_spec(row.config).rate_limit is not None]
+        for function_id in rated:
+            self._rates.set(function_id, set_ones.get(function_id), now)
         jobs = []
-        with self._runtime.database.transaction() as connection:
-            expired = limits.drop_expired(connection, self._runtime.clock.now())
-        for tag, operations in restoring.definitions(self._runtime.database, self._runtime.clock.now()).items():
+        for tag, operations in restoring.definitions(database, now).items():
             jobs += self._called(tag, operations, {})
-        for each in expired:
-            jobs += self.changed(each.function_id, each.policy, None)
         return jobs
 
     def changed(self, function_id: str, policy: str, config: str | None) -> list[Job]:
@@ -236,10 +244,14 @@ class Admission:
         with self._runtime.database.autocommit() as connection:
             function = functions.get(connection, function_id)
         if policy == policies.RATE_LIMIT:
-            RateLimits(self.gate.client, self.gate.prefix).set(function_id, config, self._runtime.clock.now())
+            self._rates.set(function_id, config, self._runtime.clock.now())
             return []
         tag = policies.tag_of(read_spec(function.config)) if function else function_id
         return self._called(tag, [["set", name_of(function_id), policy, config or False]], {})
+
+    @property
+    def _rates(self) -> RateLimits:
+        return RateLimits(self.gate.client, self.gate.prefix)
 
     def do(self, tag: str, operations: Sequence[Operation]) -> Answer:
         """Carry out operations; what Redis does not know is told it first.

@@ -13,7 +13,7 @@ from inngest_celery.engine import policies
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store import jobs as job_rows
-from inngest_celery.worker import hints, restoring
+from inngest_celery.worker import hints
 from inngest_celery.worker.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -29,14 +29,17 @@ def tell_limits(runtime: Runtime) -> None:
     Raises:
         SettingsError: a function has limits, and there is no Redis to keep them in (code ``redis_missing``).
     """
-    with runtime.database.autocommit() as connection:
-        limited = [row.id for row in function_rows.all_of(connection) if policies.needs_redis(read_spec(row.config))]
-    if not limited:
+    if not _anything_limited(runtime):
         return
     try:
         hints.send(runtime, runtime.admission.refresh())
     except redis.RedisError as error:
         logger.warning("Redis does not answer (%s).", error, extra={"action": "flow_unavailable"})
+
+
+def _anything_limited(runtime: Runtime) -> bool:
+    with runtime.database.autocommit() as connection:
+        return any(policies.needs_redis(read_spec(row.config)) for row in function_rows.all_of(connection))
 
 
 class FlowClock:
@@ -63,7 +66,7 @@ class FlowClock:
         runtime, now = self._runtime, self._runtime.clock.now()
         try:
             if self._refreshed_at is None or now - self._refreshed_at >= _REFRESH_MS:
-                self._concerned = runtime.redis_url is not None and bool(restoring.definitions(runtime.database, now))
+                self._concerned = runtime.redis_url is not None and _anything_limited(runtime)
                 if self._concerned:
                     hints.send(runtime, runtime.admission.refresh())
                 self._refreshed_at = now

@@ -93,21 +93,24 @@ def _restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
 
 
 def definitions(database: Database, now: int) -> dict[str, list[Operation]]:
-    """Give, by tag, what tells the gate all limits of functions: those of the code, and those that are set."""
+    """Give, by tag, what tells the gate all limits of functions: those of the code, and those that are set.
+
+    Args:
+        now: milliseconds, from before anything is read.
+    """
     found: dict[str, list[Operation]] = {}
     with database.autocommit() as connection:
         specs = {row.id: read_spec(row.config) for row in functions.all_of(connection)}
-        overrides = limits.set_limits(connection)
+        overrides: dict[str, dict[str, str]] = {}
+        for each in limits.set_limits(connection):
+            if (each.expires_at or now + 1) > now:
+                overrides.setdefault(each.function_id, {})[each.policy] = each.config
         for spec in specs.values():
             if policies.definitions(spec):
                 operations = found.setdefault(policies.tag_of(spec), [])
-                operations += [_described(spec), *_spent(connection, spec, now)]
-    for each in overrides:
-        if each.function_id not in specs or (each.expires_at or now + 1) <= now:
-            continue
-        tag = policies.tag_of(specs[each.function_id])
-        if tag in found:
-            found[tag].append(["set", name_of(each.function_id), each.policy, each.config])
+                # All of them, so that what was taken back is forgotten too, whatever became of whoever did it.
+                described = [*_described(spec), json.dumps(overrides.get(spec.id, {})), now]
+                operations += [described, *_spent(connection, spec, now)]
     return found
 
 

@@ -161,16 +161,41 @@ local function everybody_looks()
   look()
 end
 
-function operations.describe(name, given)
+-- All that operators had set for a function at a moment; whether that was known. What was set since then stays.
+local function set_is(name, wanted, moment)
+  local same = true
+  for policy, known in pairs(own(redis.call('HGETALL', key('set', name)))) do
+    if (known.at or 0) > moment then
+      wanted[policy] = nil
+    elseif not wanted[policy] then
+      redis.call('HDEL', key('set', name), policy)
+      same = false
+    end
+  end
+  for policy, given in pairs(wanted) do
+    same = redis.call('HGET', key('set', name), policy) == given and same
+    redis.call('HSET', key('set', name), policy, given)
+  end
+  return same
+end
+
+-- `set`: what operators had set at that moment, by policy; if it is not given, that stays as it is.
+function operations.describe(name, given, set, moment)
+  local same = not set or set_is(name, cjson.decode(set), moment)
   if redis.call('HGET', key('limits'), name) ~= given then
     redis.call('HSET', key('limits'), name, given)
+    same = false
+  end
+  if not same then
     everybody_looks()
   end
 end
 
 function operations.set(name, policy, given)
   if given then
-    redis.call('HSET', key('set', name), policy, given)
+    local limit = cjson.decode(given)
+    limit.at = now
+    redis.call('HSET', key('set', name), policy, cjson.encode(limit))
   else
     redis.call('HDEL', key('set', name), policy)
   end
