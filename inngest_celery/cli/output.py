@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from inngest_celery.engine.durations import duration as duration
 from inngest_celery.store.rows import RunStatus
 
 _PIPED_WIDTH = 200
@@ -69,21 +70,3 @@ def iso(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def duration(milliseconds: int) -> str:
-    """Give a length of time in its two largest units.
-
-    Example:
-        >>> duration(12), duration(1_500), duration(61_000), duration(90_000_000)
-        ('12 ms', '1.5 s', '1 min 1 s', '1 d 1 h')
-    """
-    if milliseconds < 1000:
-        return f"{milliseconds} ms"
-    if milliseconds < 60_000:
-        return f"{milliseconds / 1000:.1f} s"
-    seconds = milliseconds // 1000
-    units = (("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60))
-    named = [f"{count} {unit}" for unit, count in units]
-    first = next(position for position, (_, count) in enumerate(units) if count)
-    return " ".join(named[first : first + 2])

@@ -89,6 +89,15 @@ def needs_redis(spec: FunctionSpec) -> bool:
     return spec.rate_limit is not None or bool(definitions(spec))
 
 
+def key_of(spec: FunctionSpec, policy: str) -> str | None:
+    """Give the key expression of one of a function's limits; ``None`` where it has none, or there is no such limit."""
+    for each in (*spec.concurrency, *spec.run_concurrency):
+        if each.policy == policy:
+            return each.key
+    named = {"throttle": spec.throttle, BUDGET: spec.budget, RATE_LIMIT: spec.rate_limit}.get(policy)
+    return None if named is None else named.key
+
+
 def rate_limit_of(spec: FunctionSpec, event: Mapping[str, object]) -> str | None:
     """Give the rate limit that an event counts against; ``None`` where there is none, or its key is false."""
     if spec.rate_limit is None:

@@ -62,7 +62,7 @@ class Gate:
     def __init__(self, url: str, prefix: str, call_ms: int) -> None:
         self.client = connect(url)
         self.prefix = prefix
-        self._call_ms = call_ms
+        self.call_ms = call_ms
         self._rests_until = 0.0
 
     def do(self, tag: str, now: int, operations: Sequence[Operation], *, restoring: bool = False) -> Answer:
@@ -84,7 +84,7 @@ class Gate:
         if time.monotonic() < self._rests_until:
             raise redis.ConnectionError("it did not answer a moment ago")
         try:
-            raw = scripts.run(self.client, scripts.GATE, self.stem(tag), now, text, self._call_ms, mode)
+            raw = scripts.run(self.client, scripts.GATE, self.stem(tag), now, text, self.call_ms, mode)
         except (redis.ConnectionError, redis.TimeoutError):
             self._rests_until = time.monotonic() + _REST_S
             raise
@@ -108,7 +108,7 @@ class Gate:
             known, due, later = pipeline.execute()
         if not known:
             return None
-        return [_text(tag) for tag in due], round(later[0][1]) if later else None
+        return [text_of(tag) for tag in due], round(later[0][1]) if later else None
 
     def seen_to(self, tag: str, now: int) -> None:
         """Take a tag off the list, unless somebody has put it there again for later."""
@@ -138,11 +138,11 @@ class Gate:
 
     def members(self, tag: str, resource: str) -> list[str]:
         """Give who has a place in a resource."""
-        return [_text(member) for member in self.client.smembers(f"{self.stem(tag)}:in:{resource}")]
+        return [text_of(member) for member in self.client.smembers(f"{self.stem(tag)}:in:{resource}")]
 
     def waited_for(self, tag: str) -> list[str]:
         """Give the resources that somebody waits for."""
-        return sorted({_text(resource) for resource in self.client.hvals(f"{self.stem(tag)}:waits")})
+        return sorted({text_of(resource) for resource in self.client.hvals(f"{self.stem(tag)}:waits")})
 
     def stem(self, tag: str) -> str:
         return f"{self.prefix}:{{{name_of(tag)}}}"
@@ -176,5 +176,5 @@ def connect(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, retry=again, **patience)
 
 
-def _text(value: bytes | str) -> str:
+def text_of(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value

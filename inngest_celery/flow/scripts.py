@@ -10,7 +10,9 @@ from typing import Any
 import redis
 from redis.exceptions import NoScriptError
 
-GATE = ("head", "concurrency", "run_concurrency", "throttle", "budget", "line", "gate")
+_LINE = ("head", "concurrency", "run_concurrency", "throttle", "budget", "line")
+GATE = (*_LINE, "gate")
+INSPECT = (*_LINE, "inspect")
 RATE = ("rate_limit",)
 
 
