@@ -13,16 +13,18 @@ COMMANDS = {
     "dev": "inngest_celery.cli.dev:dev",
     "doctor": "inngest_celery.cli.doctor:doctor",
     "functions": "inngest_celery.cli.functions:functions",
+    "limits": "inngest_celery.cli.limits:limits",
     "migrate": "inngest_celery.cli.migrate:migrate",
     "runs": "inngest_celery.cli.runs:runs",
     "send": "inngest_celery.cli.send:send",
+    "why": "inngest_celery.cli.why:why",
 }
 _EXIT = """\b
 Exit status:
   0  done
   1  a check found something: doctor, migrate --check
   2  wrong usage, input or settings
-  3  there is no such run or function, or its state does not allow it
+  3  there is no such run, function or limit, or its state does not allow it
   4  the database or the broker cannot be used
 Errors end with a stable code in parentheses."""
 _COMPLETION = """\b

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from celery import Celery
@@ -17,6 +18,9 @@ from inngest_celery.store.conflicts import retried
 from inngest_celery.store.rows import Run, RunStatus
 from inngest_celery.worker import hints
 from inngest_celery.worker.runtime import runtime_of
+
+if TYPE_CHECKING:
+    from inngest_celery.worker.why.reason import Explanation
 
 _POLL_S = (0.01, 0.5)
 
@@ -146,6 +150,25 @@ class Runs:
             query = query.where(table.c.id < before)
         with self._runtime.database.autocommit() as connection:
             return [_info(Run(**row._mapping)) for row in connection.execute(query)]
+
+    def why(self, run_id: str, timeout: float = 1.0) -> Explanation:
+        """Say what a run waits for, and what would change that.
+
+        It only looks: at the database, and where that matters at Redis, the broker and the workers.
+
+        Args:
+            run_id: the run, or an event that has started one run, or is still to be routed.
+            timeout: seconds to wait for the answers of workers, where it matters who takes messages; 0 asks none.
+
+        Raises:
+            RunNotFoundError: there is none with this id.
+            ManyRunsError: the event has started several.
+
+        Example: ``print(client.runs.why(run_id).reasons[0].text)``
+        """
+        from inngest_celery.worker.why import explain
+
+        return explain(self._runtime, run_id, timeout)
 
     def wait(self, run_id: str, timeout: float | None = None) -> RunInfo:
         """Wait until a run has ended.
