@@ -162,7 +162,7 @@ def apply(database: Database, changes: Changes) -> Applied:
     return Applied(jobs=[follower] if inserted else [])
 
 
-_KINDS = {"e_": Event, "j_": Job, "r_": Run, "s_": Step}
+_KINDS: dict[str, Any] = {"e_": Event, "j_": Job, "r_": Run, "s_": Step}
 _PARAMETERS = {prefix: [prefix + name for name in kind.__slots__] for prefix, kind in _KINDS.items()}
 _VALUES = {prefix: attrgetter(*kind.__slots__) for prefix, kind in _KINDS.items()}
 
