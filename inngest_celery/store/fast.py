@@ -44,9 +44,14 @@ WITH stored AS (
 """)
 
 # Nobody has ever waited for the event's name. Whoever does from now on finds the stored event.
+# Answered before it is on disk, where it comes with the run's first checkpoint at the latest. If a power failure takes
+# it back, the route job is there again, and starts the run again under the same id: as if the worker had died earlier.
 _START = Statement(f"""
-WITH gone AS (
-  DELETE FROM inngest_job WHERE subject_id = %(event)s AND key = %(key)s AND fence = %(fence)s
+WITH relaxed AS (
+  SELECT set_config('synchronous_commit', 'off', true) AS setting
+), gone AS (
+  DELETE FROM inngest_job USING relaxed
+  WHERE relaxed.setting = 'off' AND subject_id = %(event)s AND key = %(key)s AND fence = %(fence)s
   AND NOT EXISTS (SELECT 1 FROM inngest_topic WHERE event_name = %(event_name)s) RETURNING 1
 ), started AS (
   {_insert(schema.run, "r_", "gone")} RETURNING 1
@@ -118,7 +123,7 @@ def start_run(database: Database, route: Job, event: Event, run: Run, first: Job
     Args:
         route: the route job, leased to this worker.
         event: what starts the run; it has no idempotency key.
-        run: the run.
+        run: the run; its id must be the same whenever this event starts this function.
         first: its first and only job.
 
     Returns:
