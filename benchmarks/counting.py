@@ -41,9 +41,9 @@ def _count_statement(connection: sa.Connection, _cursor: Any, statement: str, *_
         counts["commits"] += not statement.lstrip().startswith("SELECT")
 
 
-def _count_direct(cursor: psycopg.RawCursor[Any], statement: str, *args: Any) -> object:
+def _count_direct(cursor: psycopg.RawCursor[Any], statement: bytes, *args: Any) -> object:
     counts["statements"] += 1
-    counts["commits"] += not statement.lstrip().startswith("SELECT")
+    counts["commits"] += not statement.lstrip().startswith(b"SELECT")
     return psycopg.Cursor.execute(cursor, statement, *args)
 
 

@@ -27,6 +27,8 @@ class Statement:
     def __init__(self, text: str) -> None:
         self._names: list[str] = []
         self._text = _PARAMETER.sub(self._number, text)
+        # The driver takes bytes for a statement that nobody has put together from what came from outside.
+        self._query = self._text.encode()
 
     def _number(self, match: re.Match[str]) -> str:
         """Write a parameter as the server does, so that the driver need not look for it at every call."""
@@ -52,7 +54,7 @@ class Statement:
             raise self._explained(error, values, lost=False) from error
         connection: Any = lent.driver_connection
         try:
-            return psycopg.RawCursor(connection).execute(self._text, values).fetchall()
+            return psycopg.RawCursor(connection).execute(self._query, values).fetchall()
         except psycopg.Error as error:
             lost = bool(connection.closed)
             if lost:

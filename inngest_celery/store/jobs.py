@@ -118,10 +118,10 @@ def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
     values = iter(row)
-    job = Job(*islice(values, len(Job.__slots__)))
+    job = Job(*islice(values, len(Job.__match_args__)))
     job.kind = JobKind(job.kind)
     has_others, memos = next(values), next(values)
-    run, event = Run(*islice(values, len(Run.__slots__))), Event(*values)
+    run, event = Run(*islice(values, len(Run.__match_args__))), Event(*values)
     # Of a row that is not there, every column is null.
     return Claimed(job, run if run.id else None, event if event.id else None, alone=not has_others, memos=memos)
 
