@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 READY := .venv/.ready
-# More arguments for pytest: make test ARGS="-k sleep"
+# More arguments, for pytest or the benchmarks: make test ARGS="-k sleep", make bench ARGS="--only growth"
 ARGS ?=
 
 .PHONY: setup demo test check lint types pyright imports bench flow-report format clean
@@ -53,7 +53,7 @@ imports: $(READY)
 	@$(BIN)/lint-imports --no-logo
 
 bench: $(READY)
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 # How exact limits are, and what they cost.
 flow-report: $(READY)

@@ -109,19 +109,24 @@ def _celery_tasks(app: Celery, finished: _Finished) -> tuple[Task, Task]:
 
 
 def _functions(client: inngest.Inngest, finished: _Finished) -> None:
+    # Like the plain task: the database has the outputs all the same.
+    options = {"ignore_result": True}
+
     async def work(number: int) -> int:
         return number
 
     def work_sync(number: int) -> int:
         return number
 
-    @client.create_function(fn_id="five-async", trigger=inngest.TriggerEvent(event="five/async"))
+    @client.create_function(
+        fn_id="five-async", trigger=inngest.TriggerEvent(event="five/async"), celery_options=options
+    )
     async def five_async(ctx: inngest.Context) -> None:
         for number in range(int(str(ctx.event.data["steps"]))):
             await ctx.step.run(f"step-{number}", work, number)
         finished.note(str(ctx.event.data["run"]))
 
-    @client.create_function(fn_id="five-sync", trigger=inngest.TriggerEvent(event="five/sync"))
+    @client.create_function(fn_id="five-sync", trigger=inngest.TriggerEvent(event="five/sync"), celery_options=options)
     def five_sync(ctx: inngest.ContextSync) -> None:
         for number in range(int(str(ctx.event.data["steps"]))):
             ctx.step.run(f"step-{number}", work_sync, number)

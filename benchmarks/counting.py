@@ -6,6 +6,7 @@ from collections import Counter
 from functools import cache
 from typing import Any
 
+import psycopg
 import redis
 import sqlalchemy as sa
 from celery import signals
@@ -18,6 +19,9 @@ def install() -> None:
     """Begin to count, once a process."""
     sa.event.listen(sa.Engine, "before_cursor_execute", _count_statement)
     sa.event.listen(sa.Engine, "commit", _count_commit)
+    # What SQLAlchemy does not see, see ``inngest_celery.store.direct``.
+    direct: Any = psycopg.RawCursor
+    direct.execute = _count_direct
     signals.before_task_publish.connect(_count_message)
 
 
@@ -35,6 +39,12 @@ def _count_statement(connection: sa.Connection, _cursor: Any, statement: str, *_
     if not _in_transaction(connection):
         # Each is a transaction of its own; one that only reads commits nothing.
         counts["commits"] += not statement.lstrip().startswith("SELECT")
+
+
+def _count_direct(cursor: psycopg.RawCursor[Any], statement: bytes, *args: Any) -> object:
+    counts["statements"] += 1
+    counts["commits"] += not statement.lstrip().startswith(b"SELECT")
+    return psycopg.Cursor.execute(cursor, statement, *args)
 
 
 def _count_commit(connection: sa.Connection) -> None:

@@ -27,15 +27,15 @@ _DAY = 86_400_000
 _EVENT = "bench/paid"
 
 
-def long_runs(stack: Stack, lengths: list[int], say: Callable[[str], None]) -> dict[str, str]:
+def long_runs(stack: Stack, lengths: list[int], say: Callable[[str], None]) -> dict[str, float]:
     """Give milliseconds a step for runs of these numbers of steps, kept hot and with a hop at every step."""
-    found = {}
+    found: dict[str, float] = {}
     for way in (HOT, HOP):
         with running(way, stack) as runner:
             runner.lone()
             for length in lengths:
                 say(f"a run of {length} steps, {way.name}")
-                found[f"a run of {length} steps, {way.name}"] = f"{_long(runner, length):.2f} ms a step"
+                found[f"a run of {length} steps, {way.name}: ms a step"] = round(_long(runner, length), 2)
     return found
 
 
@@ -43,7 +43,7 @@ def _long(runner: Runner, steps: int) -> float:
     return min(runner.lone(steps) / steps for _ in range(2))
 
 
-def many_rows(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, str]:
+def many_rows(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, float]:
     """Give what a sweep, an event and a worker cost beside many sleeping runs and open waits."""
     database = stack.new_database()
     setup = Setup(stack.broker, new_queue("growth"), stack.notices, database, 0.25)
@@ -51,17 +51,17 @@ def many_rows(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str
     runtime = runtime_of(contender.app)
     runtime.sends_hints = False
     synchronise(contender.app, functions_of(contender.app).values())
-    found = {}
+    found: dict[str, float] = {}
     for label, rows in (("no", 0), (f"{number:,}", number)):
         if rows:
             say(f"inserting {rows} sleeping runs and {rows} open waits")
             _insert(runtime, rows)
         say(f"measuring beside {label} of them")
-        found[f"a sweep's tick, {label} sleeping runs"] = f"{_median_ms(lambda: sweep_once(runtime)):.2f} ms"
+        found[f"a sweep's tick, {label} sleeping runs: ms"] = round(_median_ms(lambda: sweep_once(runtime)), 2)
         matched = iter(range(1000))
         wake = _median_ms(lambda: _route(contender, runtime, next(matched)), 30)  # noqa: B023  called before the next
-        found[f"routing an event, {label} open waits"] = f"{wake:.2f} ms"
-        found[f"a worker's memory, {label} of both"] = f"{_memory(stack, database):.0f} MiB in its main process"
+        found[f"routing an event, {label} open waits: ms"] = round(wake, 2)
+        found[f"a worker's main process, {label} of both: MiB"] = round(_memory(stack, database))
     runtime.database.dispose()
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from inngest_celery import ids
 from inngest_celery.clock import Clock
 from inngest_celery.engine import accepting, expressions, invoking, starting, trigger_names, waiting
 from inngest_celery.engine.arrival import Arrival
@@ -59,8 +60,7 @@ class Router:
             The jobs that follow; at most one of them is leased to this worker.
         """
         arrival = Arrival(event)
-        with self.database.autocommit() as connection:
-            targets = self._targets(connection, arrival)
+        targets = self._targets(arrival)
         limited = frozenset(target.id for target in targets if self._is_limited(target, arrival))
         if len(targets) == 1 and not limited:
             applied = self._start_alone(job, arrival, targets[0])
@@ -94,13 +94,14 @@ class Router:
                 followers += self._satisfy(connection, arrival, paths)
         return Applied(jobs=followers, run=kept)
 
-    def _targets(self, connection: sa.Connection, arrival: Arrival) -> list[FunctionRow]:
+    def _targets(self, arrival: Arrival) -> list[FunctionRow]:
         """Give the functions that the event concerns."""
         event = arrival.event
         if event.name == INVOKED:
-            found = functions.get(connection, invoking.wanted(arrival))
+            with self.database.autocommit() as connection:
+                found = functions.get(connection, invoking.wanted(arrival))
             return [found] if found is not None and found.archived_at is None else []
-        named = functions.triggered_by(connection, trigger_names.candidates(event.name))
+        named = functions.triggered_by(self.database, trigger_names.candidates(event.name))
         if not named:
             return []
         variables = {"event": arrival.variable}
@@ -129,8 +130,10 @@ class Router:
         """
         if self.database.dialect != "postgresql" or not accepting.starts_at_once(function, arrival):
             return None
-        now = self.clock.now()
-        run, first = starting.make(self.terms, function, arrival, now, keep=self.may_keep(function))
+        # Always the same id: what a power failure takes back of this start, the next route of the event starts again.
+        run_id = ids.derived(ids.time_of(job.subject_id), job.subject_id, function.id)
+        now, keep = self.clock.now(), self.may_keep(function)
+        run, first = starting.make(self.terms, function, arrival, now, run_id=run_id, keep=keep)
         if not starting.is_plain(function, run):
             return None
         if not fast.start_run(self.database, job, arrival.event, run, first):

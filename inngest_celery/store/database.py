@@ -84,7 +84,7 @@ class Database:
             with self.transaction() as connection:
                 yield connection
             return
-        with self._autocommit_engine.connect() as connection:
+        with self.autocommit_engine.connect() as connection:
             yield connection
 
     def dispose(self) -> None:
@@ -94,7 +94,8 @@ class Database:
         self._engine = None
 
     @property
-    def _autocommit_engine(self) -> sa.Engine:
+    def autocommit_engine(self) -> sa.Engine:
+        """This process's engine for single statements; not with MySQL."""
         self.engine  # noqa: B018  made for this process, if it is a new one
         return self._autocommit
 

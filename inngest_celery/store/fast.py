@@ -6,6 +6,7 @@ takes the plain way, in ``sending``, in the router and in ``checkpoint``.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +15,9 @@ from sqlalchemy.dialects import postgresql
 from inngest_celery.store import schema
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.database import Database
+from inngest_celery.store.direct import Statement
 from inngest_celery.store.events import lifecycle_patterns
-from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, values
+from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Step
 
 _DIALECT: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -34,23 +36,28 @@ def _type(column: sa.Column[Any]) -> str:
     return "text" if isinstance(column.type, sa.String) else column.type.compile(_DIALECT)
 
 
-_STORE = f"""
+_STORE = Statement(f"""
 WITH stored AS (
   {_insert(schema.event, "e_")}
 )
-{_insert(schema.job, "j_")}
-"""
+{_insert(schema.job, "j_")} RETURNING 1
+""")
 
 # Nobody has ever waited for the event's name. Whoever does from now on finds the stored event.
-_START = f"""
-WITH gone AS (
-  DELETE FROM inngest_job WHERE subject_id = %(event)s AND key = %(key)s AND fence = %(fence)s
+# Answered before it is on disk, where it comes with the run's first checkpoint at the latest. If a power failure takes
+# it back, the route job is there again, and starts the run again under the same id: as if the worker had died earlier.
+_START = Statement(f"""
+WITH relaxed AS (
+  SELECT set_config('synchronous_commit', 'off', true) AS setting
+), gone AS (
+  DELETE FROM inngest_job USING relaxed
+  WHERE relaxed.setting = 'off' AND subject_id = %(event)s AND key = %(key)s AND fence = %(fence)s
   AND NOT EXISTS (SELECT 1 FROM inngest_topic WHERE event_name = %(event_name)s) RETURNING 1
 ), started AS (
   {_insert(schema.run, "r_", "gone")} RETURNING 1
 )
 {_insert(schema.job, "j_", "started")} RETURNING 1
-"""  # noqa: S608
+""")  # noqa: S608
 
 # FOR SHARE holds the run against a cancellation, but not against the checkpoints of its other steps.
 _NEXT = f"""
@@ -96,9 +103,9 @@ _RECORD = _insert(schema.step, "s_", "{source}")
 _NOTHING = "SELECT 1"
 
 
-def _spell(statement: str, source: str) -> tuple[str, str]:
+def _spell(text: str, source: str) -> tuple[Statement, Statement]:
     """Give the statement that records a step, and the one that does not."""
-    return statement.format(record=_RECORD.format(source=source)), statement.format(record=_NOTHING)
+    return Statement(text.format(record=_RECORD.format(source=source))), Statement(text.format(record=_NOTHING))
 
 
 _NEXT_RECORDING, _NEXT_ONLY = _spell(_NEXT, "gone")
@@ -107,8 +114,7 @@ _END_RECORDING, _END_ONLY = _spell(_END, "live")
 
 def store_event(database: Database, event: Event, route: Job) -> None:
     """Store an event and its route job."""
-    with database.autocommit() as connection:
-        connection.exec_driver_sql(_STORE, _prefixed("e_", event) | _prefixed("j_", route))
+    _STORE.rows(database, _prefixed("e_", event) | _prefixed("j_", route))
 
 
 def start_run(database: Database, route: Job, event: Event, run: Run, first: Job) -> bool:
@@ -117,7 +123,7 @@ def start_run(database: Database, route: Job, event: Event, run: Run, first: Job
     Args:
         route: the route job, leased to this worker.
         event: what starts the run; it has no idempotency key.
-        run: the run.
+        run: the run; its id must be the same whenever this event starts this function.
         first: its first and only job.
 
     Returns:
@@ -125,9 +131,7 @@ def start_run(database: Database, route: Job, event: Event, run: Run, first: Job
         lost.
     """
     parameters = {"event": route.subject_id, "key": route.key, "fence": route.fence, "event_name": event.name}
-    with database.autocommit() as connection:
-        result = connection.exec_driver_sql(_START, parameters | _prefixed("r_", run) | _prefixed("j_", first))
-        return result.first() is not None
+    return bool(_START.rows(database, parameters | _prefixed("r_", run) | _prefixed("j_", first)))
 
 
 def fits(changes: Changes) -> bool:
@@ -157,12 +161,16 @@ def apply(database: Database, changes: Changes) -> Applied:
         statement = _END_RECORDING if changes.steps else _END_ONLY
     else:
         statement = _NEXT_RECORDING if changes.steps else _NEXT_ONLY
-    with database.autocommit() as connection:
-        done, inserted = connection.exec_driver_sql(statement, parameters).one()
+    [(done, inserted)] = statement.rows(database, parameters)
     if not done:
         return Applied(refused=True)
     return Applied(jobs=[follower] if inserted else [])
 
 
-def _prefixed(prefix: str, row: Any) -> dict[str, Any]:
-    return {prefix + name: value for name, value in values(row).items()}
+_KINDS: dict[str, Any] = {"e_": Event, "j_": Job, "r_": Run, "s_": Step}
+_PARAMETERS = {prefix: [prefix + name for name in kind.__slots__] for prefix, kind in _KINDS.items()}
+_VALUES = {prefix: attrgetter(*kind.__slots__) for prefix, kind in _KINDS.items()}
+
+
+def _prefixed(prefix: str, row: Event | Job | Run | Step) -> dict[str, Any]:
+    return dict(zip(_PARAMETERS[prefix], _VALUES[prefix](row), strict=True))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
 from inngest_celery.store import schema
+from inngest_celery.store.database import Database
+from inngest_celery.store.direct import Statement
 from inngest_celery.store.inserts import insert_new
 
 # What becomes of the new runs of a function that is paused: they are skipped, or held until it goes on. One that is
@@ -44,9 +47,14 @@ class Triggered:
     expressions: tuple[str | None, ...]
 
 
-# Made once: to make a statement takes SQLAlchemy longer than to send it, and this one is sent for every event.
+# Sent for every event; with PostgreSQL directly, elsewhere at least made only once.
+_TRIGGERED_DIRECT = Statement(f"""
+SELECT {", ".join(f"f.{name}" for name in FunctionRow.__slots__)}, t.expression
+FROM inngest_trigger t JOIN inngest_function f ON f.id = t.function_id
+WHERE t.event_name = ANY(%(names)s) AND f.archived_at IS NULL ORDER BY f.id, t.position
+""")  # noqa: S608
 _TRIGGERED = (
-    sa.select(schema.function, schema.trigger.c.expression)
+    sa.select(*(schema.function.c[name] for name in FunctionRow.__slots__), schema.trigger.c.expression)
     .join_from(schema.function, schema.trigger, schema.trigger.c.function_id == schema.function.c.id)
     .where(
         schema.trigger.c.event_name.in_(sa.bindparam("names", expanding=True)), schema.function.c.archived_at.is_(None)
@@ -55,15 +63,18 @@ _TRIGGERED = (
 )
 
 
-def triggered_by(connection: sa.Connection, names: Sequence[str]) -> list[Triggered]:
+def triggered_by(database: Database, names: Sequence[str]) -> list[Triggered]:
     """Give the functions with a trigger of one of these names, each once."""
-    found: dict[str, tuple[FunctionRow, list[str | None]]] = {}
-    for row in connection.execute(_TRIGGERED, {"names": names}):
-        columns = dict(row._mapping)
-        expression = columns.pop("expression")
-        _, expressions = found.setdefault(row.id, (FunctionRow(**columns), []))
-        expressions.append(expression)
-    return [Triggered(row, tuple(expressions)) for row, expressions in found.values()]
+    rows: Iterable[Sequence[Any]]
+    if database.dialect == "postgresql":
+        rows = _TRIGGERED_DIRECT.rows(database, {"names": names})
+    else:
+        with database.autocommit() as connection:
+            rows = connection.execute(_TRIGGERED, {"names": names}).all()
+    found: dict[FunctionRow, list[str | None]] = {}
+    for *columns, expression in rows:
+        found.setdefault(FunctionRow(*columns), []).append(expression)
+    return [Triggered(row, tuple(expressions)) for row, expressions in found.items()]
 
 
 def get(connection: sa.Connection, function_id: str) -> FunctionRow | None:

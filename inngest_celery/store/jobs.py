@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 import sqlalchemy as sa
 
 from inngest_celery.store import schema
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
+from inngest_celery.store.direct import Statement
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, Run, values
 from inngest_celery.store.waits import job_from
@@ -24,7 +27,7 @@ PARKED_MS = 300_000
 # All in one statement sees the tables as they were before it. Where the claim had to wait for somebody who changed the
 # job meanwhile (an event that resumes it, say), memos may have come with the change: then they are left to be read.
 # PostgreSQL may answer a claim before it is on disk: a claim that a power failure undoes is just one that never was.
-_CLAIM = """
+_CLAIM = Statement(f"""
 WITH relaxed AS (SELECT set_config('synchronous_commit', 'off', true) AS setting),
 claimed AS (
   UPDATE inngest_job SET leased_by = %(owner)s, leased_until = %(until)s, sweep_at = %(until)s, fence = fence + 1
@@ -33,26 +36,24 @@ claimed AS (
     AND (leased_until IS NULL OR leased_until <= %(now)s)
   RETURNING inngest_job.*
 )
-SELECT claimed.*, run.status AS run_status, run.event_id, run.created_at AS run_created_at,
-  run.started_at AS run_started_at, run.parent_run_id, run.parent_step_id, run.celery, run.idempotency_key,
-  run.batch AS run_batch,
-  event.id AS e_id, event.name AS e_name, event.external_id AS e_external_id, event.data AS e_data, event.ts AS e_ts,
-  event.received_at AS e_received_at,
+SELECT {", ".join(f"claimed.{name}" for name in Job.__slots__)},
   EXISTS (
     SELECT 1 FROM inngest_job other
     WHERE other.subject_id = claimed.subject_id AND other.key <> claimed.key AND other.kind <> 'deadline'
-  ) AS has_others,
+  ),
   CASE WHEN before.fence = claimed.fence - 1 AND before.kind = claimed.kind AND before.due_at = claimed.due_at
     AND before.attempt = claimed.attempt
   THEN (
-    SELECT coalesce(json_object_agg(step.id, step.memo ORDER BY step.ended_at), '{}')
+    SELECT coalesce(json_object_agg(step.id, step.memo ORDER BY step.ended_at), '{{}}')
     FROM inngest_step step WHERE step.run_id = claimed.subject_id
-  ) END AS memos
+  ) END,
+  {", ".join(f"run.{name}" for name in Run.__slots__)},
+  {", ".join(f"event.{name}" for name in Event.__slots__)}
 FROM claimed
 JOIN inngest_job before ON before.subject_id = claimed.subject_id AND before.key = claimed.key
 LEFT JOIN inngest_run run ON run.id = claimed.subject_id
 LEFT JOIN inngest_event event ON event.id = coalesce(run.event_id, claimed.subject_id)
-"""
+""")  # noqa: S608
 
 
 # What is held is due in another century, in the order in which it was due: to be let go it is moved back by as much.
@@ -89,8 +90,7 @@ def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int
     """
     if database.dialect == "postgresql":
         parameters = {"owner": owner, "until": until, "now": now, "subject": subject_id, "key": key}
-        with database.autocommit() as connection:
-            row = connection.exec_driver_sql(_CLAIM, parameters).first()
+        row = _CLAIM.row(database, parameters)
         return None if row is None else _claimed(row)
     table = schema.job
     mine = sa.and_(table.c.subject_id == subject_id, table.c.key == key)
@@ -116,27 +116,14 @@ def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int
     )
 
 
-def _claimed(row: sa.Row[tuple[object, ...]]) -> Claimed:
-    job = job_from(row._mapping)
-    run = None
-    if row.run_status is not None:
-        run = Run(
-            id=job.subject_id,
-            function_id=job.function_id,
-            event_id=row.event_id,
-            idempotency_key=row.idempotency_key,
-            status=row.run_status,
-            created_at=row.run_created_at,
-            started_at=row.run_started_at,
-            parent_run_id=row.parent_run_id,
-            parent_step_id=row.parent_step_id,
-            celery=row.celery,
-            batch=row.run_batch,
-        )
-    event = None
-    if row.e_id is not None:
-        event = Event(row.e_id, row.e_name, row.e_external_id, row.e_data, row.e_ts, row.e_received_at)
-    return Claimed(job, run, event, alone=not row.has_others, memos=row.memos)
+def _claimed(row: tuple[Any, ...]) -> Claimed:
+    values = iter(row)
+    job = Job(*islice(values, len(Job.__match_args__)))
+    job.kind = JobKind(job.kind)
+    has_others, memos = next(values), next(values)
+    run, event = Run(*islice(values, len(Run.__match_args__))), Event(*values)
+    # Of a row that is not there, every column is null.
+    return Claimed(job, run if run.id else None, event if event.id else None, alone=not has_others, memos=memos)
 
 
 def lock(connection: sa.Connection, subject_id: str, key: str) -> Job | None:

@@ -218,12 +218,12 @@ def as_exception(output: Any) -> Exception:
     return StepError(str(error.get("message", "")), str(error.get("name", "Error")), error.get("stack"))
 
 
-def show_result(runtime: Runtime, run_id: str, end: RunEnd) -> None:
-    """Let ``AsyncResult(run_id)`` of a run that no Celery code waits for find its result, if there is a backend.
+def show_result(runtime: Runtime, task_name: str, run_id: str, end: RunEnd) -> None:
+    """Let ``AsyncResult(run_id)`` of a run that no Celery code waits for find its result, if its task keeps results.
 
     The database has the result; losing this copy with the worker loses nothing.
     """
-    if isinstance(runtime.app.backend, DisabledBackend) or runtime.app.conf.task_ignore_result:
+    if runtime.app.tasks[task_name].ignore_result or isinstance(runtime.app.backend, DisabledBackend):
         return
     try:
         store_result(runtime, run_id, end.status, json.loads(end.output or "null"))

@@ -286,7 +286,7 @@ class _Turns:
         ends = None if goes_on else self._slot
         hints.publish(self._runtime, applied.jobs, ends, run_ended=changes.end is not None, costs=applied.costs)
         if changes.end is not None and changes.end.deliver is None:
-            bridge.show_result(self._runtime, self._run.id, changes.end)
+            bridge.show_result(self._runtime, self._function.task_name, self._run.id, changes.end)
         crash_point("after_hint")
         return applied
 

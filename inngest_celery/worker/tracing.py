@@ -102,7 +102,8 @@ def trace_in_place(
         "errbacks": None,
         "chain": None,
         "chord": None,
-        "headers": None,
+        # None would have Celery look for headers among all of these.
+        "headers": {},
     }
     _in_place.body = run
     with _events_of(app, request, ends):

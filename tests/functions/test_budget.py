@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -33,6 +34,10 @@ def counting(bench: Bench) -> Iterator[Bill]:
     """Count what goes to the database and to the broker during the block."""
     bill = Bill()
 
+    def execute_directly(cursor: psycopg.RawCursor[Any], *args: Any) -> object:
+        execute(None, cursor)
+        return psycopg.Cursor.execute(cursor, *args)
+
     def execute(_connection: object, cursor: Any, *_: object) -> None:
         bill.statements += 1
         # In autocommit every statement is a transaction.
@@ -49,10 +54,14 @@ def counting(bench: Bench) -> Iterator[Bill]:
     runtime = runtime_of(bench.app)
     runtime.sends_hints = True
     bench.app.send_task = publish
+    # What SQLAlchemy does not see, see ``store.direct``.
+    direct: Any = psycopg.RawCursor
+    direct.execute = execute_directly
     try:
         yield bill
     finally:
         runtime.sends_hints = False
+        del direct.execute
         sa.event.remove(sa.Engine, "before_cursor_execute", execute)
         sa.event.remove(sa.Engine, "commit", commit)
 

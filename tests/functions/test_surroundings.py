@@ -181,3 +181,17 @@ def test_the_step_decorator(bench: Bench) -> None:
 
     assert bench.output() == 42
     assert bench.calls == {"load": 1}
+
+
+@pytest.mark.parametrize(("general", "own", "shown"), [(False, None, True), (False, True, False), (True, False, True)])
+def test_celery_sees_a_runs_result_unless_the_function_ignores_results(
+    general: bool, own: bool | None, shown: bool, bench: Bench
+) -> None:
+    bench.app.conf.update(result_backend="cache+memory://", task_ignore_result=general)
+
+    @bench.function(celery_options=None if own is None else {"ignore_result": own})
+    def function(ctx: inngest.ContextSync) -> str:
+        return "done"
+
+    run = bench.run()
+    assert bench.app.AsyncResult(run.id).result == ("done" if shown else None)

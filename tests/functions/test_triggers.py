@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 import inngest_celery as inngest
+from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
 from tests.functions.bench import Bench
 
@@ -271,3 +273,28 @@ def test_a_handler_of_all_failures_that_fails_ends(bench: Bench) -> None:
 
     bench.run()
     assert bench.calls == {"handler": 2}, "for the function and for the handler itself"
+
+
+@pytest.mark.databases("postgres")
+def test_a_start_that_a_power_failure_takes_back_is_made_again_as_the_same_run(bench: Bench) -> None:
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> str:
+        return ctx.run_id
+
+    bench.inline  # noqa: B018
+    [event_id] = bench.client.send_sync(inngest.Event(name="test/go"))
+    [route] = bench.rows(schema.job)
+    runs = []
+    for _ in range(2):
+        claimed = bench.claim(event_id, "route")
+        assert claimed is not None
+        bench.perform(claimed)
+        bench.inline.drain()
+        [run] = bench.rows(schema.run)
+        runs.append((run.id, run.output))
+        # As the server comes up again if nothing since the event reached its disk.
+        with bench.database.transaction() as connection:
+            connection.execute(sa.delete(schema.run))
+            connection.execute(sa.insert(schema.job), dict(route._mapping))
+    assert runs[0] == runs[1]
+    bench.inline.drain()

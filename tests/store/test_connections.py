@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from inngest_celery.store import database as module
 from inngest_celery.store import leases, schema
 from inngest_celery.store.database import Database
+from inngest_celery.store.direct import Statement
 
 _ME = {"postgresql": "select pg_backend_pid()", "mysql": "select connection_id()"}
 _CLOSE = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
@@ -62,6 +65,58 @@ def test_a_busy_connection_that_the_server_closes_is_an_error_of_sqlalchemy_or_n
     assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     database.dispose()
     other.dispose()
+
+
+@pytest.mark.databases("postgres")
+def test_a_direct_statement_over_a_connection_that_the_server_closed_is_an_error_of_sqlalchemy(
+    database_url: str,
+) -> None:
+    database, other = Database(database_url, pool_size=2), Database(database_url)
+    me, close = Statement("select pg_backend_pid()"), Statement("select pg_terminate_backend(%(number)s)")
+    # Two connections wait in the pool; where one of them is closed, nobody is to stumble over the other.
+    with database.autocommit() as first, database.autocommit() as second:
+        numbers = [connection.exec_driver_sql(_ME["postgresql"]).scalar_one() for connection in (first, second)]
+    for number in numbers:
+        assert close.row(other, {"number": number}) == (True,)
+    with pytest.raises(sa.exc.OperationalError) as caught:
+        me.row(database, {})
+    assert caught.value.connection_invalidated
+    assert me.row(database, {}) not in [(number,) for number in numbers]
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    database.dispose()
+    other.dispose()
+
+
+@pytest.mark.databases("postgres")
+def test_a_direct_statement_that_is_interrupted_leaves_no_half_used_connection(database_url: str) -> None:
+    database = Database(database_url, pool_size=1)
+    me = Statement("select pg_backend_pid()")
+    before = me.row(database, {})
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            Statement("select pg_sleep(30)").row(database, {})
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+    assert me.row(database, {}) not in (before, None)
+    assert database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    database.dispose()
+
+
+@pytest.mark.databases("postgres")
+def test_what_a_direct_statement_does_wrong_is_an_error_of_sqlalchemy(database_url: str) -> None:
+    database = Database(database_url)
+    with pytest.raises(sa.exc.IntegrityError):
+        Statement("insert into inngest_lease (name) values (%(name)s)").rows(database, {"name": "x"})
+    nowhere = Database(database.url.set(port=1).render_as_string(hide_password=False))
+    with pytest.raises(sa.exc.OperationalError):
+        Statement("select 1").row(nowhere, {})
+    database.dispose()
 
 
 @pytest.mark.databases("sqlite")
