@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import StartWorker
 from tests.e2e.limited import Limited
 from tests.e2e.shop import Shop
+from tests.own_redis import OwnRedis
 
 OpenShop = Callable[..., Shop]
 OpenLimited = Callable[..., Limited]
@@ -37,11 +38,21 @@ def open_limited(
     """Opens the limited app; keywords are settings of its workers, but ``limits_in``, a Redis other than the test's."""
     opened: list[Limited] = []
 
-    def open_one(*, limits_in: str = redis_url, **settings: object) -> Limited:
-        limited = Limited(database_url, broker_url, limits_in, tmp_path, start_worker, **settings)
+    def open_one(*, limits_in: str = redis_url, count_statements: bool = False, **settings: object) -> Limited:
+        limited = Limited(
+            database_url, broker_url, limits_in, tmp_path, start_worker, count_statements=count_statements, **settings
+        )
         opened.append(limited)
         return limited
 
     yield open_one
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
+    """A Valkey that the test may freeze, kill and start anew."""
+    server = OwnRedis(tmp_path / "redis")
+    yield server
+    server.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from celery import Celery
 
 import inngest_celery as inngest
 from inngest_celery.store import schema
+from inngest_celery.store.jobs import PARKED_MS
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from tests.waiting import wait_until
@@ -56,22 +57,26 @@ def read_journal(path: Path) -> list[Body]:
     return list(bodies.values())
 
 
-def most_at_once(bodies: Iterable[Body], *, died: Mapping[int, float] | None = None) -> int:
+def most_at_once(bodies: Iterable[Body], *, but: Iterable[tuple[float, float]] = ()) -> int:
     """Give how many bodies executed at the same time at most.
 
+    A body that was cut off counts for the moment of its beginning only.
+
     Args:
-        died: when processes were killed; what they had begun counts until then. A body without an end in a process
-            that is not here counts for the moment of its beginning only.
+        but: stretches of time that do not count, from the first moment to the last.
     """
     changes: list[tuple[float, int]] = []
     for body in bodies:
-        ended = body.ended if body.ended is not None else (died or {}).get(body.process, body.began)
         # An end comes before a beginning at the same moment.
-        changes += [(body.began, 1), (max(ended, body.began + 1e-6), -1)]
+        changes += [(body.began, 1), (body.ended or body.began + 1e-6, -1)]
+    # What goes on when such a stretch ends counts then.
+    excused = sorted(but)
+    changes += [(end, 0) for _, end in excused]
     now = most = 0
-    for _, change in sorted(changes):
+    for at, change in sorted(changes):
         now += change
-        most = max(most, now)
+        if not any(start <= at < end for start, end in excused):
+            most = max(most, now)
     return most
 
 
@@ -100,6 +105,7 @@ class Limited:
 
     Args:
         redis_url: where the limits are kept.
+        count_statements: whether the workers count the SQL statements that they execute.
         settings: of the workers, without their prefix; times are short unless they say otherwise.
     """
 
@@ -110,6 +116,8 @@ class Limited:
         redis_url: str,
         directory: Path,
         start_worker: Callable[..., WorkerProcess],
+        *,
+        count_statements: bool = False,
         **settings: object,
     ) -> None:
         self.broker_url, self.redis_url = broker_url, redis_url
@@ -133,6 +141,9 @@ class Limited:
         self.environment = {f"INNGEST_{name.upper()}": str(value) for name, value in chosen.items()}
         self.environment |= {"BROKER": broker_url, "JOURNAL": str(self.journal), "GATE": str(self.gate)}
         self.environment["INNGEST_TEST_CRASH"] = str(self.crashes)
+        self._statements = directory / "statements"
+        if count_statements:
+            self.environment["STATEMENTS"] = str(self._statements)
         self.celery = Celery("web", broker=broker_url, set_as_current=False)
         self.celery.conf.update({f"inngest_{name}": value for name, value in chosen.items()})
         self.client = inngest.Inngest(app_id="web", celery=self.celery)
@@ -142,9 +153,10 @@ class Limited:
     def runtime(self) -> Runtime:
         return runtime_of(self.celery)
 
-    def worker(self, **options: object) -> WorkerProcess:
-        """Start a worker; see ``tests.worker_process``."""
-        return self._start_worker(APP, **{"env": self.environment, **options})
+    def worker(self, *, slice: float | None = None, **options: object) -> WorkerProcess:
+        """Start a worker; see ``tests.worker_process``. ``slice`` is for this one only."""
+        own = {} if slice is None else {"INNGEST_SLICE": str(slice)}
+        return self._start_worker(APP, **{"env": self.environment | own, **options})
 
     def close(self) -> None:
         """Close what this process has open."""
@@ -169,6 +181,11 @@ class Limited:
         """Send the event that cancels all runs of a key."""
         self.client.send_sync(inngest.Event(name="limited/stop", data={"key": key}))
 
+    def purge(self) -> int:
+        """Throw away all messages that wait in the broker; give their number."""
+        with self.celery.connection_for_write() as connection:
+            return int(connection.default_channel.queue_purge(self.celery.conf.task_default_queue) or 0)
+
     def order_crash(self, place: str) -> None:
         """Have the next process that comes to this place killed."""
         (self.crashes / place).touch()
@@ -179,6 +196,17 @@ class Limited:
         wait_until(lambda: not path.exists(), 15.0, lambda: f"a crash at {place}\n{self.describe()}")
 
     # What happened
+
+    def statements(self) -> int:
+        """Give how many SQL statements the workers have executed, if they count them."""
+        return self._statements.stat().st_size
+
+    def looked_at_later(self) -> int:
+        """Give how many jobs no sweep will look at for minutes."""
+        later = self.runtime.clock.now() + PARKED_MS // 2
+        with self.runtime.database.autocommit() as connection:
+            query = sa.select(sa.func.count()).where(schema.job.c.sweep_at > later)
+            return int(connection.execute(query).scalar_one())
 
     def bodies(self, *functions: str) -> list[Body]:
         """Give the executions of step bodies, of all functions or these."""
@@ -237,16 +265,25 @@ class Limited:
 
     # What must be true
 
-    def check_all_done(self) -> None:
-        """Assert that every run was completed, each of its steps recorded once, and that nothing is left over."""
+    def check_all_done(self, *, cancelled: int = 0) -> None:
+        """Assert that every run was completed, each of its steps recorded once, and that nothing is left over.
+
+        Args:
+            cancelled: how many were not completed, but cancelled.
+        """
         with self.runtime.database.autocommit() as connection:
             runs = list(connection.execute(sa.select(schema.run)))
             steps = Counter(connection.execute(sa.select(schema.step.c.run_id)).scalars())
-        assert {row.status for row in runs} <= {RunStatus.COMPLETED.value}, self.describe()
+        by_status = Counter(RunStatus(row.status) for row in runs)
+        assert by_status.pop(RunStatus.CANCELLED, 0) == cancelled, self.describe()
+        assert by_status.keys() <= {RunStatus.COMPLETED}, self.describe()
         found = Counter(row.function_id.removeprefix("limited-") for row in runs)
         assert found == self._sent, "a run was lost or doubled"
-        begun = {(body.run, body.step) for body in self.bodies()}
-        assert sum(steps.values()) == len(begun), "a step was recorded that never ran, or ran and was not recorded"
+        completed = {row.id for row in runs if row.status == RunStatus.COMPLETED.value}
+        begun = {(body.run, body.step) for body in self.bodies() if body.run in completed}
+        assert sum(steps[run] for run in completed) == len(begun), (
+            "a step was recorded that never ran, or ran and was not recorded"
+        )
         self.check_nothing_left()
 
     def check_nothing_left(self, timeout: float = 3 * LEASE) -> None:

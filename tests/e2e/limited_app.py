@@ -1,6 +1,7 @@
 """An app whose functions have limits, and whose step bodies write down when they begin and end.
 
-``BROKER``, ``JOURNAL`` and ``INNGEST_DATABASE_URL`` say where. While the file ``GATE`` is there, no body ends.
+``BROKER``, ``JOURNAL`` and ``INNGEST_DATABASE_URL`` say where. While the file ``GATE`` is there, no body ends. The file
+``STATEMENTS``, if there is one, has as many bytes as SQL statements were executed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from celery import Celery
+from sqlalchemy import event
 
 import inngest_celery as inngest
 
@@ -23,6 +26,15 @@ app = Celery("limited", broker=os.environ["BROKER"])
 client = inngest.Inngest(app_id="limited", celery=app)
 _JOURNAL = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 _GATE = Path(os.environ["GATE"])
+_STATEMENTS = os.environ.get("STATEMENTS")
+
+
+if _STATEMENTS is not None:
+    _COUNT = os.open(_STATEMENTS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    @event.listens_for(sa.Engine, "before_cursor_execute")
+    def count(*_: object) -> None:
+        os.write(_COUNT, b".")
 
 
 def work(function: str, ctx: inngest.ContextSync, step: str) -> str:
@@ -61,6 +73,7 @@ define("three", concurrency=[inngest.Concurrency(limit=3)])
 define("one", steps=1, concurrency=[inngest.Concurrency(limit=1)])
 define("keyed", concurrency=[inngest.Concurrency(limit=4), inngest.Concurrency(limit=1, key="event.data.key")])
 define("paced", steps=1, throttle=inngest.Throttle(limit=20, period=timedelta(seconds=1), burst=5))
+define("long", steps=20, concurrency=[inngest.Concurrency(limit=1)])
 define("runs", concurrency=inngest.ConcurrencyLevels(fn=[inngest.Concurrency(limit=2)]))
 define("slow", steps=1, throttle=inngest.Throttle(limit=8, period=timedelta(days=1), burst=2))
 define("bulk", steps=1, concurrency=[inngest.Concurrency(limit=3)])

@@ -13,7 +13,7 @@ _ONE, _TWO = (_SPEC.place(run, "step", "", 0, starts=False) for run in ("one", "
 
 @pytest.fixture
 def world(gate: Gate) -> World:
-    world = World(gate)
+    world = World(gate, places={place.job: place for place in (_ONE, _TWO)})
     world.open([_SPEC])
     return world
 
@@ -71,3 +71,28 @@ def test_a_function_that_is_not_known_is_named(gate: Gate, world: World) -> None
         world.do(entering(_ONE), entering(other.place("run", "step", "", 0, starts=False)))
     assert world.do(describe(other), ["release", _ONE.job, "worker"]).called == []
     assert world.hints == []
+
+
+def test_a_lease_is_prolonged_only_where_it_is(world: World) -> None:
+    world.do(entering(_ONE), entering(_TWO))
+    assert world.begin(world.hints.pop(), "worker") == "ok"
+    for worker in ("other", "worker"):
+        world.do(["prolong", _ONE.job, worker, world.now + 10_000])
+    world.now += 5_000
+    assert world.look() is not None
+    assert world.hints == []
+    world.do(["release", _ONE.job, "worker"])
+    assert world.hints == [_TWO.job]
+    # It has let go of it: there is nothing to prolong, and nothing is taken.
+    world.do(["prolong", _ONE.job, "worker", world.now + 10_000])
+    assert world.gate.members(TAG, "f:all") == [_TWO.job]
+
+
+def test_a_place_goes_to_whoever_executes_the_job(world: World) -> None:
+    world.do(entering(_ONE), entering(_TWO))
+    assert world.begin(world.hints.pop(), "late") == "ok"
+    world.do(["pass", _ONE.job, "late", "early", world.now + 1000])
+    world.do(["release", _ONE.job, "late"])
+    assert world.hints == []
+    world.do(["release", _ONE.job, "early"])
+    assert world.hints == [_TWO.job]
