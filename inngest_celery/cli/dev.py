@@ -101,10 +101,10 @@ def _migrate(app: Celery) -> None:
 
 def _queues(app: Celery) -> list[str]:
     """All queues that the app and its functions use: in development one worker serves them all."""
-    from inngest_celery.worker.registry import described, functions_of
+    from inngest_celery.worker.registry import declared, described
     from inngest_celery.worker.runtime import runtime_of
 
-    used = {described(app, function, 0).queue for function in functions_of(app).values()}
+    used = {described(app, function, 0).queue for function in declared(app)}
     return sorted({*app.amqp.queues, runtime_of(app).route_queue, *used})
 
 

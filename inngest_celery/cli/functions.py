@@ -113,7 +113,10 @@ def archive(target: HasApp, function_id: str) -> None:
 
 
 def _triggers(row: FunctionRow) -> str:
-    triggers = json.loads(row.config)["triggers"]
+    config = json.loads(row.config)
+    triggers = config["triggers"]
+    if config.get("task"):
+        return "none: a Celery task with limits"
     return ", ".join(str(trigger.get("event") or f"cron {trigger['cron']}") for trigger in triggers)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TypeAlias
 
 from inngest_celery.engine import expressions
 from inngest_celery.engine.spec import Concurrency, FunctionSpec
@@ -14,6 +15,7 @@ from inngest_celery.engine.spec import Concurrency, FunctionSpec
 MOST_PRIORITY_S = 600
 # Limits that several functions share live together, for one script to see them all.
 SHARED = "*"
+THROTTLE = "throttle"
 BUDGET = "budget"
 RATE_LIMIT = "rate_limit"
 
@@ -41,30 +43,33 @@ def flow_of(spec: FunctionSpec, event: Mapping[str, object], created_at: int) ->
     if not limits and spec.throttle is None and spec.budget is None:
         return None
     variables = {"event": event}
-    starts = [[each.policy, _resource(spec, each, variables)] for each in spec.run_concurrency]
-    if spec.throttle is not None:
-        starts.insert(0, ["throttle", _own(spec, "throttle", spec.throttle.key, variables)])
-    steps = [
-        [each.policy, _resource(spec, each, variables)]
-        # Those with a key come first: whoever is over its own limit must not stand in everybody's way.
-        for each in sorted(spec.concurrency, key=lambda each: each.key is None)
+    starts = [
+        *_throttle(spec, variables),
+        *([each.policy, _resource(spec, each, variables)] for each in spec.run_concurrency),
     ]
+    steps = _concurrency(spec, variables)
     if spec.budget is not None:
         steps.append([BUDGET, _own(spec, BUDGET, spec.budget.key, variables)])
-    flow = {
-        "tag": tag_of(spec),
-        "score": created_at - 1000 * priority_of(spec, event),
-        # Two entries may come to the same: one place is enough.
-        "steps": list({resource: [policy, resource] for policy, resource in steps}.values()),
-        "starts": starts,
-    }
-    return json.dumps(flow, separators=(",", ":"))
+    return _as_text(spec, created_at - 1000 * priority_of(spec, event), steps, starts)
+
+
+def call_flow_of(spec: FunctionSpec, call: Mapping[str, object], now: int) -> str | None:
+    """Give what limits one attempt of a Celery task, as :func:`flow_of` does for a run; ``None`` if nothing does.
+
+    Args:
+        spec: the task's limits.
+        call: ``args``, ``kwargs`` and ``task``, as expressions see them.
+        now: milliseconds. Who comes first goes first.
+    """
+    # Each attempt does again what is limited, and so needs all of it: a task has no start apart from its attempts.
+    needs = [*_concurrency(spec, call), *_throttle(spec, call)]
+    return _as_text(spec, now, needs, []) if needs else None
 
 
 def tag_of(spec: FunctionSpec) -> str:
     """Give what the keys of a function's limits have in common: its id, or one for all if it shares a limit."""
     shares = any(each.scope != "fn" for each in (*spec.concurrency, *spec.run_concurrency))
-    return SHARED if shares else spec.id
+    return SHARED if shares or spec.shared is not None else spec.id
 
 
 def definitions(spec: FunctionSpec) -> dict[str, dict[str, float | bool]]:
@@ -73,7 +78,7 @@ def definitions(spec: FunctionSpec) -> dict[str, dict[str, float | bool]]:
         each.policy: {"limit": each.limit} for each in (*spec.concurrency, *spec.run_concurrency)
     }
     if spec.throttle is not None:
-        found["throttle"] = {
+        found[THROTTLE] = {
             "limit": spec.throttle.limit,
             "period": spec.throttle.period_ms,
             "burst": spec.throttle.burst,
@@ -94,15 +99,28 @@ def key_of(spec: FunctionSpec, policy: str) -> str | None:
     for each in (*spec.concurrency, *spec.run_concurrency):
         if each.policy == policy:
             return each.key
-    named = {"throttle": spec.throttle, BUDGET: spec.budget, RATE_LIMIT: spec.rate_limit}.get(policy)
+    named = {THROTTLE: spec.throttle, BUDGET: spec.budget, RATE_LIMIT: spec.rate_limit}.get(policy)
     return None if named is None else named.key
+
+
+def resource_without_key(spec: FunctionSpec, policy: str) -> str:
+    """Give what a limit without a key is kept under, and where those with a key begin: its function, or a shared name.
+
+    Budgets and rate limits are not shared: what counts against them is recorded for one function.
+    """
+    shared = spec.shared is not None and policy not in (BUDGET, RATE_LIMIT)
+    return f"shared:{spec.shared}:{policy}" if shared else f"{spec.id}:{policy}"
 
 
 def rate_limit_of(spec: FunctionSpec, event: Mapping[str, object]) -> str | None:
     """Give the rate limit that an event counts against; ``None`` where there is none, or its key is false."""
+    return call_rate_limit_of(spec, {"event": event})
+
+
+def call_rate_limit_of(spec: FunctionSpec, variables: Mapping[str, object]) -> str | None:
+    """Give the rate limit that a task's call counts against, as :func:`rate_limit_of` does for an event."""
     if spec.rate_limit is None:
         return None
-    variables = {"event": event}
     if spec.rate_limit.key is not None and value_of(spec.rate_limit.key, variables) is False:
         return None
     return _own(spec, RATE_LIMIT, spec.rate_limit.key, variables)
@@ -137,7 +155,7 @@ def priority_of(spec: FunctionSpec, event: Mapping[str, object]) -> int:
 def value_of(expression: str, variables: Mapping[str, object]) -> object:
     """Evaluate a key; ``None`` where it cannot be."""
     try:
-        return expressions.compile(expression).evaluate(variables)
+        return expressions.compile(expression, names=frozenset(variables)).evaluate(variables)
     except expressions.EvaluationError:
         return None
 
@@ -146,6 +164,33 @@ def digest(value: object) -> str:
     """Give the short hash that stands for a key's value. Text is itself, everything else is what JSON makes of it."""
     text = value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+Needs: TypeAlias = list[list[str]]
+
+
+def _concurrency(spec: FunctionSpec, variables: Mapping[str, object]) -> Needs:
+    # Those with a key come first: whoever is over its own limit must not stand in everybody's way. Among them there is
+    # one order for all functions, so that no two that share limits give way to each other.
+    ordered = [(each.key is None, _resource(spec, each, variables), each.policy) for each in spec.concurrency]
+    return [[policy, resource] for _, resource, policy in sorted(ordered)]
+
+
+def _throttle(spec: FunctionSpec, variables: Mapping[str, object]) -> Needs:
+    if spec.throttle is None:
+        return []
+    return [[THROTTLE, _own(spec, THROTTLE, spec.throttle.key, variables)]]
+
+
+def _as_text(spec: FunctionSpec, score: int, steps: Needs, starts: Needs) -> str:
+    flow = {
+        "tag": tag_of(spec),
+        "score": score,
+        # Two entries may come to the same: one place is enough.
+        "steps": list({resource: [policy, resource] for policy, resource in steps}.values()),
+        "starts": starts,
+    }
+    return json.dumps(flow, separators=(",", ":"))
 
 
 def _resource(spec: FunctionSpec, limit: Concurrency, variables: Mapping[str, object]) -> str:
@@ -158,5 +203,6 @@ def _resource(spec: FunctionSpec, limit: Concurrency, variables: Mapping[str, ob
 
 
 def _own(spec: FunctionSpec, policy: str, key: str | None, variables: Mapping[str, object]) -> str:
-    name = f"{spec.id}:{policy}"
+    name = resource_without_key(spec, policy)
+    # Where it is shared, by the key's value: what a function reads as event.data.customer may be a task's args[0].
     return name if key is None else f"{name}:{digest(value_of(key, variables))}"

@@ -103,6 +103,8 @@ class FunctionSpec:
         run_concurrency: limits of runs from their start to their end.
         idempotency: an expression; one run a day for each value of it.
         priority: an expression that gives the seconds by which a run goes ahead.
+        shared: under which name its throttle and its own concurrency are shared with whoever gives the same name.
+        is_task: whether it is no function, but an ordinary Celery task that has limits.
     """
 
     id: str
@@ -123,6 +125,8 @@ class FunctionSpec:
     idempotency: str | None = None
     priority: str | None = None
     budget: Budget | None = None
+    shared: str | None = None
+    is_task: bool = False
 
     @property
     def max_attempts(self) -> int:
@@ -159,6 +163,8 @@ def read_spec(config: str) -> FunctionSpec:
         idempotency=raw.get("idempotency"),
         priority=(raw.get("priority") or {}).get("run"),
         budget=_budget(raw.get("budget")),
+        shared=raw.get("sharedLimits"),
+        is_task=bool(raw.get("task")),
     )
 
 

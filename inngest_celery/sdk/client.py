@@ -6,12 +6,12 @@ import datetime
 import logging
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from inngest_celery.sdk import celery_options as celery_options_rules
-from inngest_celery.sdk import config, durations, effects, environment, rules
+from inngest_celery.sdk import config, durations, effects, environment, limits, rules
 from inngest_celery.sdk.effects import Blocking, Effect, Work
 from inngest_celery.sdk.errors import (
     ErrorCode,
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from inngest_celery.worker.control import Control
     from inngest_celery.worker.runs import Runs
+
+TaskT = TypeVar("TaskT")
 
 _DEFAULT_TIMEOUT = 30_000
 
@@ -269,6 +271,7 @@ class Inngest:
         priority: config.Priority | None = None,
         rate_limit: config.RateLimit | None = None,
         retries: int | None = None,
+        shared_limits: str | None = None,
         throttle: config.Throttle | None = None,
         timeouts: config.Timeouts | None = None,
         singleton: config.Singleton | None = None,
@@ -293,6 +296,8 @@ class Inngest:
             priority: which runs go ahead.
             rate_limit: drop events beyond a number of runs in a period.
             retries: how often a failed attempt is repeated, 0 to 20; 4, if left out.
+            shared_limits: a name: its throttle and concurrency are one with those of all functions, and of all tasks
+                limited with ``shared=``, that give the same name. Each keeps to the numbers that it gives itself.
             throttle: delay runs beyond a number in a period.
             timeouts: cancel runs that take too long.
             singleton: one run at a time.
@@ -325,6 +330,7 @@ class Inngest:
             "priority": priority,
             "rate_limit": rate_limit,
             "retries": retries,
+            "shared_limits": shared_limits,
             "throttle": throttle,
             "timeouts": timeouts,
             "singleton": singleton,
@@ -343,6 +349,51 @@ class Inngest:
             rules.check(function)
             self._add(function)
             return function
+
+        return decorate
+
+    def limit(
+        self,
+        *,
+        concurrency: list[config.Concurrency] | None = None,
+        rate_limit: config.RateLimit | None = None,
+        shared: str | None = None,
+        throttle: config.Throttle | None = None,
+    ) -> Callable[[TaskT], TaskT]:
+        """Limit the ordinary Celery task below, whoever calls it, and however.
+
+        The limits hold where a worker is about to execute the task, and for each attempt anew. A call without room
+        waits in the database, off the broker, and is sent again under the same task id when its turn comes. What
+        calls the function itself (``task()``, ``task.apply()``, ``task_always_eager``) is not limited.
+
+        Args:
+            concurrency: limits on calls that execute at a time, up to two.
+            rate_limit: drop calls beyond a number in a period: their result is a :class:`RateLimitedError`. Celery's
+                own ``rate_limit`` counts for each worker by itself; this one counts for all of them.
+            shared: a name: throttle and concurrency are one with those of all tasks, and of all functions with
+                ``shared_limits=``, that give the same name. Concurrency is matched by its position in the list, keys by
+                their values. Each keeps to the numbers that it gives itself.
+            throttle: delay calls beyond a number in a period.
+
+        Keys are expressions over ``args`` (the positional arguments), ``kwargs`` and ``task`` (the task's name).
+
+        Raises:
+            FunctionConfigInvalidError: a limit cannot be used; ``path`` names it, and the message says what to write.
+
+        Example::
+
+            @client.limit(throttle=Throttle(limit=10, period=1000), shared="vendor")
+            @app.task
+            def call_vendor(customer: str, amount: int) -> None: ...
+        """
+        opts = limits.check(concurrency=concurrency, rate_limit=rate_limit, shared=shared, throttle=throttle)
+
+        def decorate(task: TaskT) -> TaskT:
+            limits.check_task(task)
+            from inngest_celery.worker.registry import register_limits
+
+            register_limits(self, task, opts)
+            return task
 
         return decorate
 

@@ -340,6 +340,7 @@ class FunctionConfig(_Config):
     name: str
     priority: Priority | None
     rate_limit: RateLimit | None = Field(serialization_alias="rateLimit")
+    shared_limits: str | None = Field(serialization_alias="sharedLimits")
     singleton: Singleton | None
     steps: dict[str, StepConfig]
     throttle: Throttle | None
@@ -348,7 +349,8 @@ class FunctionConfig(_Config):
 
     def to_dict(self) -> dict[str, object]:
         wire = super().to_dict()
-        if self.budget is None:
-            # An official server need not meet a word that it does not know where it says nothing.
-            del wire["budget"]
+        for ours in ("budget", "sharedLimits"):
+            if wire[ours] is None:
+                # An official server need not meet a word that it does not know where it says nothing.
+                del wire[ours]
         return wire

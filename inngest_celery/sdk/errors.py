@@ -19,6 +19,7 @@ Exception
     ├── StepNestedError
     ├── StepUnexpectedError
     ├── SuspensionSwallowedError
+    ├── RateLimitedError               a Celery task was called beyond its rate limit, and dropped
     ├── CostInvalidError               what a step says that it cost is no number from 0 up
     ├── OutputUnserializableError      a step or function returned what JSON cannot hold
     ├── BodyInvalidError, FunctionNotFoundError, HeaderMissingError, QueryParamMissingError,
@@ -62,6 +63,7 @@ class ErrorCode(enum.StrEnum):
     NON_RETRIABLE_ERROR = "non_retriable_error"
     OUTPUT_UNSERIALIZABLE = "output_unserializable"
     QUERY_PARAM_MISSING = "query_param_missing"
+    RATE_LIMITED = "rate_limited"
     REGISTRATION_FAILED = "registration_failed"
     RETRY_AFTER_ERROR = "retry_after_error"
     SCHEDULE_INVALID = "schedule_invalid"
@@ -373,6 +375,17 @@ class StepError(Error):
     @property
     def stack(self) -> str | None:
         return self._stack
+
+
+class RateLimitedError(Error):
+    """A Celery task with a rate limit was called more often than that, and this call was dropped.
+
+    It is the result of the call that was dropped; the task itself never began.
+    """
+
+    code: str = ErrorCode.RATE_LIMITED
+    is_retriable = False
+    include_stack = False
 
 
 class StepInvalidError(Error):

@@ -47,6 +47,7 @@ class FunctionOpts(BaseModel):
     priority: config.Priority | None = None
     rate_limit: config.RateLimit | None = None
     retries: int | None = None
+    shared_limits: str | None = None
     throttle: config.Throttle | None = None
     timeouts: config.Timeouts | None = None
     singleton: config.Singleton | None = None
@@ -224,6 +225,7 @@ _SAME = (
     "name",
     "priority",
     "rate_limit",
+    "shared_limits",
     "singleton",
     "throttle",
     "timeouts",

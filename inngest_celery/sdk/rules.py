@@ -17,6 +17,7 @@ MAX_TRIGGERS = 10
 MAX_CANCELS = 5
 MAX_CONCURRENCY = 2
 MAX_BATCH = 100
+_LONGEST_NAME = 100
 _LONGEST_PERIOD = 7 * durations.DAY
 _LONGEST_WINDOW = 31 * durations.DAY
 
@@ -24,6 +25,7 @@ Problem: TypeAlias = tuple[str, str, str]
 """A path, the code of the rule, and what is wrong."""
 Problems: TypeAlias = Iterator[Problem]
 _INVALID = ErrorCode.FUNCTION_CONFIG_INVALID
+_EVENT = frozenset({"event"})
 
 
 def check(function: Function[Any]) -> None:
@@ -40,7 +42,10 @@ def check(function: Function[Any]) -> None:
         _retries(opts),
         _triggers(function.triggers),
         _concurrency(opts.concurrency or []),
-        _rates(opts),
+        rate_problems("throttle", opts.throttle),
+        rate_problems("rate_limit", opts.rate_limit),
+        rate_problems("debounce", opts.debounce),
+        sharing_problems("shared_limits", opts.shared_limits, [opts.throttle, opts.concurrency]),
         _batch(opts.batch_events),
         _budget(opts.budget),
         _cancels(opts.cancel or []),
@@ -150,13 +155,21 @@ def _event_name(name: str, path: str, *, wildcard: bool) -> Problems:
 
 def _concurrency(given: list[config.Concurrency] | config.ConcurrencyLevels) -> Problems:
     if isinstance(given, config.ConcurrencyLevels):
-        yield from _limits(given.fn, "concurrency.fn", most=1, least=1)
-        yield from _limits(given.step, "concurrency.step")
+        yield from concurrency_problems("concurrency.fn", given.fn, most=1, least=1)
+        yield from concurrency_problems("concurrency.step", given.step)
     else:
-        yield from _limits(given, "concurrency")
+        yield from concurrency_problems("concurrency", given)
 
 
-def _limits(limits: list[config.Concurrency], level: str, *, most: int = MAX_CONCURRENCY, least: int = 0) -> Problems:
+def concurrency_problems(
+    level: str,
+    limits: Sequence[config.Concurrency],
+    names: frozenset[str] = _EVENT,
+    *,
+    most: int = MAX_CONCURRENCY,
+    least: int = 0,
+) -> Problems:
+    """Say what is wrong with the limits of one level, whose keys may use these names."""
     if len(limits) > most:
         yield level, _INVALID, f"at most {most} {'limit is' if most == 1 else 'limits are'} allowed, not {len(limits)}"
     for index, limit in enumerate(limits):
@@ -166,24 +179,33 @@ def _limits(limits: list[config.Concurrency], level: str, *, most: int = MAX_CON
         if limit.scope in ("env", "account") and not limit.key:
             message = f'the scope "{limit.scope}" needs a key that says what shares the limit, such as key=\'"openai"\''
             yield f"{path}.key", _INVALID, message
-        yield from _expression(limit.key, f"{path}.key")
+        yield from _expression(limit.key, f"{path}.key", names)
 
 
-def _rates(opts: FunctionOpts) -> Problems:
-    for path, limited, longest in (
-        ("throttle", opts.throttle, _LONGEST_PERIOD),
-        ("rate_limit", opts.rate_limit, durations.DAY),
-        ("debounce", opts.debounce, _LONGEST_PERIOD),
-    ):
-        if limited is None:
-            continue
-        if not isinstance(limited, config.Debounce) and limited.limit < 1:
-            yield f"{path}.limit", _INVALID, f"must be 1 or more, not {limited.limit}"
-        if durations.milliseconds(limited.period) > longest:
-            yield f"{path}.period", _INVALID, f"is longer than {durations.to_text(longest)}"
-        yield from _expression(limited.key, f"{path}.key")
-    if opts.throttle is not None and (opts.throttle.burst or 0) < 0:
-        yield "throttle.burst", _INVALID, f"must be 0 or more, not {opts.throttle.burst}"
+def rate_problems(
+    path: str, rate: config.Throttle | config.RateLimit | config.Debounce | None, names: frozenset[str] = _EVENT
+) -> Problems:
+    """Say what is wrong with something that has a period and a key, which may use these names."""
+    if rate is None:
+        return
+    if not isinstance(rate, config.Debounce) and rate.limit < 1:
+        yield f"{path}.limit", _INVALID, f"must be 1 or more, not {rate.limit}"
+    longest = durations.DAY if isinstance(rate, config.RateLimit) else _LONGEST_PERIOD
+    if durations.milliseconds(rate.period) > longest:
+        yield f"{path}.period", _INVALID, f"is longer than {durations.to_text(longest)}"
+    yield from _expression(rate.key, f"{path}.key", names)
+    if isinstance(rate, config.Throttle) and (rate.burst or 0) < 0:
+        yield f"{path}.burst", _INVALID, f"must be 0 or more, not {rate.burst}"
+
+
+def sharing_problems(path: str, name: str | None, limits: Sequence[object]) -> Problems:
+    """Say what is wrong with a name under which these limits are to be shared."""
+    if name is None:
+        return
+    if not 1 <= len(name) <= _LONGEST_NAME or name != name.strip():
+        yield path, _INVALID, f'is a name of up to {_LONGEST_NAME} characters, such as "vendor", not {name!r}'
+    if not any(limits):
+        yield path, _INVALID, f"there is nothing to share as {name!r}: give throttle= or concurrency= too"
 
 
 def _batch(batch: config.Batch | None) -> Problems:
@@ -227,7 +249,7 @@ def _expressions(opts: FunctionOpts) -> Problems:
 def _expression(
     source: str | None,
     path: str,
-    names: frozenset[str] | set[str] = frozenset({"event"}),
+    names: frozenset[str] | set[str] = _EVENT,
     *,
     restrictive: bool = False,
     code: str | None = None,

@@ -153,6 +153,22 @@ def insert(connection: sa.Connection, jobs: Sequence[Job]) -> None:
     insert_new(connection, schema.job, [values(job) for job in jobs])
 
 
+@retried
+def store(database: Database, job: Job) -> None:
+    """Insert one job, unless it is there."""
+    with database.autocommit() as connection:
+        insert(connection, [job])
+
+
+@retried
+def take(database: Database, subject_id: str, key: str) -> bool:
+    """Take a job by deleting it: of all who try, one does. False for the others."""
+    table = schema.job
+    with database.autocommit() as connection:
+        taken = connection.execute(sa.delete(table).where(table.c.subject_id == subject_id, table.c.key == key))
+    return taken.rowcount == 1
+
+
 def end(connection: sa.Connection, job: Job) -> bool:
     """Delete a job that this worker holds; false when the lease is lost."""
     table = schema.job

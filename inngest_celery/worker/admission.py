@@ -173,8 +173,12 @@ class Admission:
         slot.held = False
         self._begun.discard(slot.place.job)
 
-    def hold(self, slot: Slot, job: Job, *, lost: bool) -> None:
-        """Prolong what this process holds. A slot goes on with the job that its run has come to.
+    def forget(self, place: Place) -> list[Job]:
+        """Take a job out of the line that is not to be done any more; give jobs to send hints for."""
+        return self._called(place.tag, [["forget", place.job, place.line]], {})
+
+    def hold(self, slot: Slot, job: Job | None, *, lost: bool) -> None:
+        """Prolong what this process holds. A slot goes on with the job that its run has come to, if it has any.
 
         Args:
             job: what is executed.
@@ -189,7 +193,7 @@ class Admission:
             if not slot.held:
                 return
             before, place = slot.place, slot.place
-            if before.job != _name(job):
+            if job is not None and before.job != _name(job):
                 place = place_of_job(job)
             operations: list[Operation] = [["hold", place.job, place.line, place.score, slot.owner, until]]
             if lost:

@@ -12,7 +12,8 @@ from celery.utils import uuid
 from inngest_celery.flow.places import starts_run
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.rows import Cost, Job, JobKind
-from inngest_celery.worker.broker import BROKER_ERRORS
+from inngest_celery.worker import messages
+from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
@@ -73,6 +74,9 @@ def send(runtime: Runtime, wanted: Sequence[Job]) -> None:
 
 
 def _send(runtime: Runtime, job: Job, now: int) -> None:
+    if job.kind is JobKind.TASK:
+        messages.send_again(runtime.app, job)
+        return
     delay = (job.due_at - now) / 1000
     task_id = uuid()
     options = _message_options(runtime, job)
@@ -82,10 +86,7 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
     if job.kind is not JobKind.ROUTE:
         # Flower then shows the steps of a run as its children.
         options |= {"root_id": job.subject_id, "parent_id": job.subject_id}
-    with runtime.app.producer_or_acquire() as producer:
-        # Left to itself kombu tries for seconds, with whoever sends an event waiting. The sweep tries again anyway.
-        hosts = producer.connection.alt or [None]
-        producer.connection.ensure_connection(max_retries=len(hosts) - 1)
+    with producer_of(runtime.app) as producer:
         runtime.app.send_task(
             job.task_name,
             kwargs={"run": job.subject_id, "step": job.key},

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import redis
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,19 +19,24 @@ from inngest_celery.worker.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
+Held: TypeAlias = tuple[Job | None, Slot | None]
+
 
 class LeaseKeeper:
     """Renews the leases of the jobs that this process works on, from a thread of its own."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._held: dict[int, tuple[Job, Slot | None]] = {}
+        self._held: dict[int, Held] = {}
         self._process = 0
         self._guard = threading.Lock()
 
     @contextmanager
-    def hold(self, job: Job, slot: Slot | None = None) -> Iterator[_Hold]:
-        """Keep a job's lease, and its places, for the length of the block; the block may go on to a following job."""
+    def hold(self, job: Job | None, slot: Slot | None = None) -> Iterator[_Hold]:
+        """Keep a job's lease, and its places, for the length of the block; the block may go on to a following job.
+
+        A limited task is no job in the database: it has places only.
+        """
         self._ensure_thread()
         hold = _Hold(self._held, threading.get_ident(), slot)
         hold.switch(job)
@@ -56,11 +62,11 @@ class LeaseKeeper:
             # A job that was taken a moment ago has a fresh lease; hot steps come and go without any renewal. Their
             # places are those with which the run was taken up, and age meanwhile.
             held, fresh = list(self._held.values()), now + settings.lease_ms * 0.8
-            aged = [job for job, _ in held if (job.leased_until or 0) < fresh]
+            aged = [job for job, _ in held if job is not None and (job.leased_until or 0) < fresh]
             lost = self._renew(aged, now + settings.lease_ms) if aged else []
             for job, slot in held:
                 if slot is not None and slot.until < fresh:
-                    self._hold_places(slot, job, lost=job in lost)
+                    self._hold_places(slot, job, lost=job is not None and job in lost)
 
     def _renew(self, jobs: list[Job], until: int) -> list[Job]:
         """Prolong leases; give those that are known to be lost."""
@@ -92,29 +98,28 @@ class LeaseKeeper:
             )
         return lost
 
-    def _hold_places(self, slot: Slot, job: Job, *, lost: bool) -> None:
+    def _hold_places(self, slot: Slot, job: Job | None, *, lost: bool) -> None:
         try:
             self._runtime.admission.hold(slot, job, lost=lost)
         except redis.RedisError as error:
             # They may be given to others if this lasts for a lease; then a limit is exceeded by what runs here.
             logger.warning(
-                "Could not prolong the places of %s of run %s in Redis: %s",
-                job.name or job.key,
-                job.subject_id,
+                "Could not prolong the places of %s in Redis: %s",
+                job.name if job is not None and job.name else slot.place.job,
                 error,
-                extra={"action": "places_not_held", "run_id": job.subject_id, "step": job.key},
+                extra={"action": "places_not_held", "job": slot.place.job},
             )
 
 
 class _Hold:
     """One thread's current job."""
 
-    def __init__(self, held: dict[int, tuple[Job, Slot | None]], thread: int, slot: Slot | None) -> None:
+    def __init__(self, held: dict[int, Held], thread: int, slot: Slot | None) -> None:
         self._held = held
         self._thread = thread
         self._slot = slot
 
-    def switch(self, job: Job) -> None:
+    def switch(self, job: Job | None) -> None:
         self._held[self._thread] = job, self._slot
 
     def release(self) -> None:

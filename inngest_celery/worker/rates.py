@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inngest_celery.engine import policies, waiting
@@ -27,18 +28,27 @@ class Rates:
             SettingsError: there is no Redis (code ``redis_missing``).
             redis.RedisError: Redis does not answer.
         """
-        if spec.rate_limit is None:
-            return True
-        resource = policies.rate_limit_of(spec, waiting.as_variable(event))
-        if resource is None:
+        return self._admits(spec, policies.rate_limit_of(spec, waiting.as_variable(event)), event.id)
+
+    def admits_call(self, spec: FunctionSpec, call: Mapping[str, object], task_id: str) -> bool:
+        """Tell whether a call of a limited task may be carried out. What Redis forgets of calls, nobody else knows.
+
+        Raises:
+            SettingsError: there is no Redis (code ``redis_missing``).
+            redis.RedisError: Redis does not answer.
+        """
+        return self._admits(spec, policies.call_rate_limit_of(spec, call), task_id)
+
+    def _admits(self, spec: FunctionSpec, resource: str | None, about: str) -> bool:
+        if spec.rate_limit is None or resource is None:
             return True
         gate, now = self.runtime.admission.gate, self.runtime.clock.now()
         kept = RateLimits(gate.client, gate.prefix)
         try:
-            return kept.admits(function.id, spec.rate_limit, resource, event.id, now)
+            return kept.admits(spec.id, spec.rate_limit, resource, about, now)
         except Lost:
             self._restore(kept, spec, now)
-            return kept.admits(function.id, spec.rate_limit, resource, event.id, now)
+            return kept.admits(spec.id, spec.rate_limit, resource, about, now)
 
     def _restore(self, kept: RateLimits, spec: FunctionSpec, now: int) -> None:
         assert spec.rate_limit is not None

@@ -1,4 +1,4 @@
-"""Functions and the Celery tasks that run them."""
+"""Functions and the Celery tasks that run them, and ordinary Celery tasks that have limits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 
+from inngest_celery.sdk.errors import FunctionConfigInvalidError
+
 if TYPE_CHECKING:
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.function import Function
+    from inngest_celery.sdk.limits import LimitedTask, LimitOpts
     from inngest_celery.store.functions import FunctionRow
 
 _ATTRIBUTE = "inngest_functions"
+_LIMITS = "inngest_limits"
+_EQUIPPED = "inngest_equipped"
+_LONGEST_ID = 255
 
 
 def functions_of(app: Celery) -> dict[str, Function[Any]]:
@@ -24,18 +30,65 @@ def functions_of(app: Celery) -> dict[str, Function[Any]]:
 
 
 def register(client: Inngest, function: Function[Any]) -> None:
-    """Make the Celery task of a function.
-
-    The first function of an app also gives its workers our sweep and our own tasks.
-    """
-    from inngest_celery.worker.tasks import define_function_task, define_tasks
+    """Make the Celery task of a function."""
+    from inngest_celery.worker.tasks import define_function_task
 
     app = client.celery
-    functions = functions_of(app)
-    if not functions:
-        define_tasks(app)
-    functions[function.id] = function
+    _equip(app)
+    functions_of(app)[function.id] = function
     define_function_task(app, function)
+
+
+def _equip(app: Celery) -> None:
+    """Give the workers of an app our sweep and our own tasks, when its first function or limited task is defined."""
+    from inngest_celery.worker.tasks import define_tasks
+
+    if _EQUIPPED not in app.__dict__:
+        define_tasks(app)
+        app.__dict__[_EQUIPPED] = True
+
+
+def register_limits(client: Inngest, task: object, opts: LimitOpts) -> None:
+    """Note the limits of a Celery task, which may not be made yet: its name is known when the app is ready."""
+    app = client.celery
+    _equip(app)
+    _noted_limits(app).append((task, client.app_id, opts))
+
+
+def _noted_limits(app: Celery) -> list[tuple[Any, str, LimitOpts]]:
+    return app.__dict__.setdefault(_LIMITS, [])  # type: ignore[no-any-return]
+
+
+def limited_tasks_of(app: Celery) -> dict[str, LimitedTask]:
+    """Give the Celery tasks of an app that have limits, by the ids that these have beside the functions'.
+
+    Raises:
+        FunctionConfigInvalidError: one is limited twice, is a function's, or has too long a name.
+    """
+    from inngest_celery.sdk.limits import LimitedTask
+
+    found: dict[str, LimitedTask] = {}
+    for task, app_id, opts in _noted_limits(app):
+        limited = LimitedTask(app_id, task.name, opts)
+        # A module that is loaded again says the same again.
+        if found.setdefault(limited.id, limited) != limited:
+            raise _refused(limited, "has limits already: give all of them in one @client.limit(...)")
+    functions = {function.task_name for function in functions_of(app).values()}
+    for limited in found.values():
+        if limited.name in functions:
+            raise _refused(limited, "is a durable function's: give its limits to create_function")
+        if len(limited.id) > _LONGEST_ID:
+            raise _refused(limited, f"has a name of {len(limited.name)} characters; 250 is the most")
+    return found
+
+
+def _refused(limited: LimitedTask, why: str) -> FunctionConfigInvalidError:
+    return FunctionConfigInvalidError(f"the task {limited.name} {why}", path="limit")
+
+
+def declared(app: Celery) -> list[Function[Any] | LimitedTask]:
+    """Give all that an app registers: its functions, and its limited tasks."""
+    return [*functions_of(app).values(), *limited_tasks_of(app).values()]
 
 
 def queue_of(app: Celery, task_name: str, options: dict[str, object], default: str) -> str:
@@ -48,28 +101,38 @@ def queue_of(app: Celery, task_name: str, options: dict[str, object], default: s
     return str(name) if name and name != app.conf.task_default_queue else default
 
 
-def described(app: Celery, function: Function[Any], now: int) -> FunctionRow:
-    """Give the row of a function as the code has it, in its first version."""
+def described(app: Celery, function: Function[Any] | LimitedTask, now: int) -> FunctionRow:
+    """Give the row of a function, or of a limited task, as the code has it, in its first version."""
+    from inngest_celery.sdk.limits import LimitedTask
     from inngest_celery.store.functions import FunctionRow
     from inngest_celery.worker.runtime import runtime_of
 
     config = json.dumps(function.wire_config(), sort_keys=True, separators=(",", ":"))
-    queue = queue_of(app, function.task_name, function.celery_options, runtime_of(app).route_queue)
+    if isinstance(function, LimitedTask):
+        app_id, task_name = function.app_id, function.name
+        options: dict[str, object] = {"queue": getattr(app.tasks[task_name], "queue", None)}
+        queue = queue_of(app, task_name, options, str(app.conf.task_default_queue))
+    else:
+        app_id, task_name = function.client.app_id, function.task_name
+        queue = queue_of(app, task_name, function.celery_options, runtime_of(app).route_queue)
     return FunctionRow(
         id=function.id,
-        app_id=function.client.app_id,
+        app_id=app_id,
         config=config,
         checksum=hashlib.sha256(f"{config}\0{queue}".encode()).hexdigest(),
         version=1,
-        task_name=function.task_name,
+        task_name=task_name,
         queue=queue,
         archived_at=None,
         updated_at=now,
     )
 
 
-def synchronise(app: Celery, functions: Iterable[Function[Any]]) -> None:
-    """Store functions whose configuration is new or has changed, so that events are routed to them."""
+def synchronise(app: Celery, functions: Iterable[Function[Any] | LimitedTask]) -> None:
+    """Store functions whose configuration is new or has changed, so that events are routed to them.
+
+    Limited tasks stand beside them: whoever tells Redis of limits finds theirs there.
+    """
     from inngest_celery.engine import ticks
     from inngest_celery.store import functions as function_rows
     from inngest_celery.worker.runtime import runtime_of

@@ -17,6 +17,7 @@ from inngest_celery.flow.gate import Gate, Operation
 from inngest_celery.flow.places import name_of, place_of_job, run_resources
 from inngest_celery.store import functions, limits
 from inngest_celery.store.database import Database
+from inngest_celery.store.functions import FunctionRow
 
 if TYPE_CHECKING:
     from inngest_celery.worker.runtime import Runtime
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 _RESTORING_MS = 2_000
 _PATIENCE_S = 15
 _LOOK_S = 0.02
+_NEW_MS = 60_000
 _BATCH = 500
 
 
@@ -74,6 +76,9 @@ def _restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
             else:
                 waiting.append(["enter", place.job, place.line, place.score, False])
         recent = any(_started_lately(limits.last_start(connection, id), spec, now) for id, spec in concerned.items())
+        recent = recent or any(
+            _may_have_started(row, now) for row in functions.all_of(connection) if row.id in concerned
+        )
     for at in range(0, len(held), _BATCH):
         gate.go_on_restoring(tag, _RESTORING_MS)
         gate.do(tag, now, held[at : at + _BATCH], restoring=True)
@@ -143,6 +148,15 @@ def _spent(connection: sa.Connection, spec: FunctionSpec, now: int) -> list[Oper
 def _functions_of(connection: sa.Connection, tag: str) -> dict[str, FunctionSpec]:
     specs = {row.id: read_spec(row.config) for row in functions.all_of(connection)}
     return {id: spec for id, spec in specs.items() if policies.definitions(spec) and policies.tag_of(spec) == tag}
+
+
+def _may_have_started(row: FunctionRow, now: int) -> bool:
+    """Tell whether a limited task may have begun lately, of which no row says anything.
+
+    One that was registered a moment ago has not: Redis has not forgotten its limits, but is to learn them.
+    """
+    spec = read_spec(row.config)
+    return spec.is_task and spec.throttle is not None and row.updated_at + _NEW_MS < now
 
 
 def _started_lately(started_at: int | None, spec: FunctionSpec, now: int) -> bool:

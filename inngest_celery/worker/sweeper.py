@@ -21,7 +21,8 @@ from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.rows import Job
 from inngest_celery.worker import hints
 from inngest_celery.worker.flow_clock import FlowClock, tell_limits
-from inngest_celery.worker.registry import functions_of, synchronise
+from inngest_celery.worker.limited_tasks import limit_tasks
+from inngest_celery.worker.registry import declared, functions_of, limited_tasks_of, synchronise
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.startup import prepare_database
 from inngest_celery.worker.step_events import StepEvents
@@ -46,7 +47,8 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(parent, **options)
         self._stop = threading.Event()
         self._sweeping = threading.Lock()
-        # Before the pool forks: its children are to have them too.
+        # Before the pool forks: its children are to have all this too.
+        limit_tasks(parent.app)
         self._events = StepEvents(parent.hostname, wanted=bool(parent.task_events))
         runtime_of(parent.app).step_events = self._events
         self._thread: threading.Thread | None = None
@@ -55,7 +57,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         runtime = runtime_of(parent.app)
         try:
             prepare_database(runtime)
-            synchronise(parent.app, functions_of(parent.app).values())
+            synchronise(parent.app, declared(parent.app))
             tell_limits(runtime)
         except (DatabaseError, SettingsError) as error:
             # A traceback would bury what to do. Celery stops the worker on this, with its status.
@@ -149,7 +151,7 @@ def sweep_once(runtime: Runtime) -> Swept | None:
 
 def _report_orphans(runtime: Runtime, jobs: list[Job]) -> None:
     """Say which functions runs wait for in vain. They go on when a worker has them again; nothing is given up."""
-    known = functions_of(runtime.app)
+    known = functions_of(runtime.app).keys() | limited_tasks_of(runtime.app).keys()
     orphans = Counter(job.function_id for job in jobs if job.hints >= _IN_VAIN and job.function_id not in known)
     for function_id in sorted(orphans.keys() - {""}):
         logger.error(

@@ -70,7 +70,7 @@ class Usage:
         }
         if policies.key_of(spec, policy) is None:
             # It has one, used or not.
-            resource = name_of(f"{spec.id}:{policy}")
+            resource = name_of(policies.resource_without_key(spec, policy))
             found.setdefault(resource, Busy(spec.id, policy, resource))
         first = sorted(found.values(), key=lambda each: (-each.waiting, -each.out, each.resource))[: self._most]
         if policy == policies.BUDGET:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inngest_celery.engine.policies import budget_of, digest, flow_of
+from inngest_celery.engine.policies import budget_of, call_flow_of, call_rate_limit_of, digest, flow_of
 from inngest_celery.engine.spec import read_spec
 
 EVENT = {"name": "e", "data": {"user": "ada", "urgent": True}}
@@ -69,3 +69,52 @@ def test_a_run_knows_its_budget() -> None:
     assert budget_of(text) == f"shop-pay:budget:{digest('ada')}"
     assert budget_of(json.dumps(flow(concurrency=[{"limit": 9}]))) is None
     assert budget_of(None) is None
+
+
+CALL = {"args": ["ada", 5], "kwargs": {"urgent": True}, "task": "pay"}
+
+
+def call_flow(**config: Any) -> Any:
+    text = call_flow_of(read_spec(json.dumps({"id": "task:pay", "task": True, "triggers": [], **config})), CALL, 5_000)
+    return None if text is None else json.loads(text)
+
+
+def test_each_attempt_of_a_task_needs_all_its_limits() -> None:
+    found = call_flow(concurrency=[{"limit": 1}, {"limit": 1, "key": "args[0]"}], throttle={"limit": 1, "period": "1m"})
+    assert found == {
+        "tag": "task:pay",
+        "score": 5_000,
+        "steps": [
+            ["concurrency.1", f"task:pay:concurrency.1:{digest('ada')}"],
+            ["concurrency.0", "task:pay:concurrency.0"],
+            ["throttle", "task:pay:throttle"],
+        ],
+        "starts": [],
+    }
+    assert call_flow(rateLimit={"limit": 1, "period": "1m"}) is None
+
+
+def test_keys_of_a_task_read_its_call() -> None:
+    for key, value in {"args[1]": 5, "kwargs.urgent": True, "task": "pay", "kwargs.missing": None}.items():
+        [[_, resource]] = call_flow(concurrency=[{"limit": 1, "key": key}])["steps"]
+        assert resource == f"task:pay:concurrency.0:{digest(value)}", key
+    spec = read_spec(json.dumps({"id": "task:pay", "rateLimit": {"limit": 1, "period": "1m", "key": "args[0]"}}))
+    assert call_rate_limit_of(spec, CALL) == f"task:pay:rate_limit:{digest('ada')}"
+
+
+def test_limits_are_shared_by_name_and_by_the_values_of_their_keys() -> None:
+    config = {"sharedLimits": "vendor", "throttle": {"limit": 1, "period": "1m"}}
+    function = flow(**config, concurrency=[{"limit": 1, "key": "event.data.user"}], budget=BUDGET)
+    task = call_flow(**config, concurrency=[{"limit": 1, "key": "args[0]"}])
+    assert function["tag"] == task["tag"] == "*"
+    assert function["starts"] == [["throttle", "shared:vendor:throttle"]]
+    # A budget is the function's own.
+    assert function["steps"] == [task["steps"][0], ["budget", "shop-pay:budget"]]
+    assert task["steps"][1:] == function["starts"]
+
+
+def test_what_is_shared_is_needed_in_one_order() -> None:
+    keys = ['"a"', '"b"']
+    limits = [[{"limit": 1, "key": key, "scope": "env"} for key in order] for order in (keys, keys[::-1])]
+    one, other = ([resource for _, resource in flow(concurrency=each)["steps"]] for each in limits)
+    assert one == other

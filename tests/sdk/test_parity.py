@@ -22,7 +22,7 @@ from inngest_celery.experimental import mocked
 # What we add: (class, method) → parameters.
 OUR_PARAMETERS = {
     ("Inngest", "__init__"): {"celery"},
-    ("Inngest", "create_function"): {"budget", "celery_options"},
+    ("Inngest", "create_function"): {"budget", "celery_options", "shared_limits"},
     ("Inngest", "send"): {"session"},
     ("Inngest", "send_sync"): {"session"},
     ("Step", "run"): {"cost"},

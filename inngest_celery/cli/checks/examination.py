@@ -14,7 +14,7 @@ from inngest_celery.store import functions as function_rows
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.migrate import require_migrated
 from inngest_celery.worker.broker import BROKER_ERRORS
-from inngest_celery.worker.registry import described, functions_of
+from inngest_celery.worker.registry import declared, described
 from inngest_celery.worker.runtime import Runtime, runtime_of
 
 _BROKER_TIMEOUT = 5.0
@@ -70,7 +70,7 @@ def examine(app: Celery, timeout: float) -> Iterator[Finding]:
         migrated=migrated,
         workers=_ask_workers(app, timeout) if broker_error is None else Workers(),
         registered={row.id: row for row in registered},
-        declared={key: described(app, function, 0) for key, function in functions_of(app).items()},
+        declared={function.id: described(app, function, 0) for function in declared(app)},
     )
     for check in CHECKS:
         yield from check(deployment)
