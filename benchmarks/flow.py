@@ -120,11 +120,9 @@ def _waiting(limited: Limited, number: int) -> dict[str, str]:
 
 def _keys(limited: Limited, number: int) -> dict[str, str]:
     limited.gate.touch()
-    limited.send("fair", number, keys=number)
-    limited.wait_for_line(number - 1, timeout=600)
+    limited.send("many", number, keys=number)
+    limited.wait_for_line(number - 4, timeout=600)
     waiting = _memory(limited)
-    # As many under one key, behind all others; and one more under a key of its own, behind these.
-    limited.send("fair", 1, keys=1)
     limited.gate.unlink()
     limited.wait_for_runs(timeout=1200)
     limited.check_all_done()
