@@ -77,9 +77,7 @@ define("long", steps=20, concurrency=[inngest.Concurrency(limit=1)])
 define("runs", concurrency=inngest.ConcurrencyLevels(fn=[inngest.Concurrency(limit=2)]))
 define("slow", steps=1, throttle=inngest.Throttle(limit=8, period=timedelta(days=1), burst=2))
 define("bulk", steps=1, concurrency=[inngest.Concurrency(limit=3)])
-define(
-    "many", steps=1, concurrency=[inngest.Concurrency(limit=4), inngest.Concurrency(limit=1, key="event.data.key")]
-)
+define("many", steps=1, concurrency=[inngest.Concurrency(limit=4), inngest.Concurrency(limit=1, key="event.data.key")])
 define("fair", steps=1, concurrency=[inngest.Concurrency(limit=1), inngest.Concurrency(limit=1, key="event.data.key")])
 define(
     "boosted",
