@@ -226,7 +226,7 @@ def test_redis_is_away(stage: Stage, why: Why, monkeypatch: pytest.MonkeyPatch) 
 @sqlite
 def test_redis_has_forgotten(stage: Stage, why: Why, redis_url: str) -> None:
     run = stage.send("stage/one")
-    redis.Redis.from_url(redis_url).flushall()
+    redis.Redis.from_url(redis_url).flushdb()
     assert why(run.id)["code"] == "limits_lost"
 
 

@@ -150,7 +150,7 @@ def test_what_is_set_anew_does_not_expire_with_what_was_before(stage: Stage, ope
 @sqlite
 def test_it_outlasts_what_redis_forgets(stage: Stage, operator: Limits, redis_url: str) -> None:
     operator.set("stage-one", "concurrency.0", 2)
-    redis.Redis.from_url(redis_url).flushall()
+    redis.Redis.from_url(redis_url).flushdb()
     assert states(stage, *[stage.send("stage/one") for _ in range(3)]) == ["called", "called", "waiting"]
 
 
