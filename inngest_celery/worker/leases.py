@@ -37,27 +37,33 @@ class LeaseKeeper:
 
         A limited task is no job in the database: it has places only.
         """
-        self._ensure_thread()
         hold = _Hold(self._held, threading.get_ident(), slot)
-        hold.switch(job)
+        with self._guard:
+            self._ensure_thread()
+            hold.switch(job)
         try:
             yield hold
         finally:
             hold.release()
 
     def _ensure_thread(self) -> None:
-        if self._process == os.getpid():
-            return
+        if self._process != os.getpid():
+            # After a fork, what is held is held by the other process.
+            self._held.clear()
+            self._process = os.getpid()
+            threading.Thread(target=self._run, name="inngest-leases", daemon=True).start()
+
+    def _is_idle(self) -> bool:
+        """Tell the thread that it may end; the next job to be held begins another."""
         with self._guard:
-            if self._process != os.getpid():
-                self._held.clear()
-                self._process = os.getpid()
-                threading.Thread(target=self._run, name="inngest-leases", daemon=True).start()
+            if not self._held:
+                self._process = 0
+            return not self._held
 
     def _run(self) -> None:
         settings, clock = self._runtime.settings, self._runtime.clock
         pause = threading.Event()
-        while not pause.wait(settings.lease / 3):
+        while not pause.wait(settings.lease / 3) and not self._is_idle():
             now = clock.now()
             # A job that was taken a moment ago has a fresh lease; hot steps come and go without any renewal. Their
             # places are those with which the run was taken up, and age meanwhile.

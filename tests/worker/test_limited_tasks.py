@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 import redis
 import sqlalchemy as sa
-from celery import Celery
+from celery import Celery, _state
 from celery.contrib.testing.worker import start_worker
 
 import inngest_celery as inngest
@@ -26,6 +28,18 @@ def scripts_run(url: str) -> int:
         return int(client.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0))
 
 
+@pytest.fixture
+def process() -> Iterator[None]:
+    """The process as it was before: a worker within it takes its log, and makes its app everybody's."""
+    root, default, current = logging.getLogger(), _state.default_app, _state._tls.current_app
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    _state.default_app, _state._tls.current_app = default, current
+
+
+@pytest.mark.usefixtures("process")
 def test_with_room_a_call_costs_two_round_trips_and_no_sql(database_url: str, broker_url: str, redis_url: str) -> None:
     app = Celery("counted", broker=broker_url, backend=redis_url, set_as_current=False)
     app.conf.update(inngest_database_url=database_url, inngest_redis_url=redis_url)
