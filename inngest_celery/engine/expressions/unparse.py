@@ -135,6 +135,9 @@ class _Writer:
                 self._add(name)
             case nodes.Index():
                 self._index(node)
+            case nodes.Unary("-", nodes.Literal(value)) if type(value) is int and value == 0:
+                # Read again, "-0" would be the number 0, and lose its sign.
+                self._add("-(0)")
             case nodes.Unary():
                 self._add(node.operator)
                 self.write(node.operand, _UNARY)

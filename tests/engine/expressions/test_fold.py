@@ -98,6 +98,11 @@ def test_text_and_back(source: str, event: dict[str, object], other: dict[str, o
     assert unparse(parse(written)) == written
 
 
+def test_the_sign_of_nothing_is_kept() -> None:
+    assert unparse(parse("-(0)")) == "-(0)"
+    assert unparse(parse("-(1)")) == "-1"
+
+
 @given(JSON)
 def test_any_json_value_can_be_written(value: object) -> None:
     folded = expressions.fold("event.v", {"v": value})
