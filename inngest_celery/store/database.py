@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 import weakref
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from sqlalchemy import event, exc
 _NO_BEGIN = "inngest_no_begin"
 _USED_AT = "inngest_used_at"
 _IDLE_S = 1.0
+_WAL_ATTEMPTS = 500
+_WAL_PAUSE_S = 0.01
 SUPPORTED = ("postgresql", "mysql", "mariadb", "sqlite")
 
 
@@ -137,8 +140,9 @@ class Database:
             connection.isolation_level = None
             cursor = connection.cursor()
             # WAL with NORMAL survives the death of any process; only a power failure can take the last commits.
-            for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=NORMAL"):
-                cursor.execute(f"PRAGMA {pragma}")
+            cursor.execute("PRAGMA busy_timeout=30000")
+            _use_wal(cursor)
+            cursor.execute("PRAGMA synchronous=NORMAL")
             cursor.close()
 
         @event.listens_for(engine, "begin")
@@ -157,6 +161,20 @@ def _limit_idle_transactions(engine: sa.Engine, seconds: int) -> None:
         if "mariadb" in connection.get_server_info().lower():
             with connection.cursor() as cursor:
                 cursor.execute(f"SET SESSION idle_transaction_timeout = {seconds:d}")
+
+
+def _use_wal(cursor: Any) -> None:
+    """Switch to the write-ahead log. Of processes that do so at once to a new database, SQLite refuses all but one."""
+    for _ in range(_WAL_ATTEMPTS):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(_WAL_PAUSE_S)
+        else:
+            return
+    cursor.execute("PRAGMA journal_mode=WAL")
 
 
 def _ping_idle(engine: sa.Engine) -> None:
