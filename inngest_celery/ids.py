@@ -118,6 +118,16 @@ def time_of(ulid: str) -> int:
     return int.from_bytes(ULID.from_str(ulid).bytes[:6])
 
 
+def stand_in(text: str) -> str:
+    """Give what stands for a text of any length where otherwise an id would: 26 characters, always the same ones.
+
+    Example:
+        >>> stand_in("shop-onboard")
+        '3e8adae23e8d48943568312ba2'
+    """
+    return hashlib.sha256(text.encode()).hexdigest()[:26]
+
+
 def hash_step_id(user_id: str, index: int = 0) -> str:
     """Give the hash under which a step is memoised.
 

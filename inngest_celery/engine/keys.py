@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from inngest_celery.engine import expressions
 from inngest_celery.engine.arrival import Arrival
-from inngest_celery.engine.policies import digest
+from inngest_celery.engine.policies import digest, value_of
 from inngest_celery.engine.spec import FunctionSpec
 from inngest_celery.store.rows import Event
 
@@ -17,7 +16,7 @@ def idempotency_key(spec: FunctionSpec, arrival: Arrival) -> str | None:
     A value of null or false is no key: what lacks the field is not all the same.
     """
     if spec.idempotency is not None:
-        value = _value(spec.idempotency, arrival)
+        value = value_of(spec.idempotency, {"event": arrival.variable})
         if value is not None and value is not False:
             return _hash("idempotency", spec.id, digest(value))
     return event_key(spec.id, arrival.event)
@@ -36,15 +35,8 @@ def singleton_key(spec: FunctionSpec, arrival: Arrival) -> str | None:
         return None
     if spec.singleton.key is None:
         return _hash("singleton", spec.id)
-    value = _value(spec.singleton.key, arrival, default=False)
+    value = value_of(spec.singleton.key, {"event": arrival.variable}, default=False)
     return None if value is False else _hash("singleton", spec.id, digest(value))
-
-
-def _value(expression: str, arrival: Arrival, default: object = None) -> object:
-    try:
-        return expressions.compile(expression).evaluate({"event": arrival.variable})
-    except expressions.EvaluationError:
-        return default
 
 
 def _hash(*parts: str) -> str:

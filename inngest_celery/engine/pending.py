@@ -5,7 +5,6 @@ It is a job like any other, so what is pending survives whatever a job survives.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,11 +30,6 @@ TASKS = {JobKind.DEBOUNCE: "inngest.debounce", JobKind.BATCH: "inngest.batch"}
 
 Begin = Callable[[sa.Connection, Terms, FunctionRow, dict[str, Any], int], Applied]
 """Starts the run of what was pending, from its options."""
-
-
-def subject_of(function_id: str) -> str:
-    """Give what a function's pending jobs have in the place of a run's id."""
-    return hashlib.sha256(function_id.encode()).hexdigest()[:26]
 
 
 def open_or_join(
@@ -65,7 +59,8 @@ def open_or_join(
     value = None if key is None else value_of(key, {"event": arrival.variable})
     run_id = ids.new(now)
     fresh = Job(
-        subject_id=subject_of(function.id),
+        # It has no run yet: what is pending is the function's.
+        subject_id=ids.stand_in(function.id),
         key=kind.value if key is None or value == "" else f"{kind.value}:{digest(value)}",
         kind=kind,
         name="",

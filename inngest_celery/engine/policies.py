@@ -152,12 +152,12 @@ def priority_of(spec: FunctionSpec, event: Mapping[str, object]) -> int:
     return max(-MOST_PRIORITY_S, min(MOST_PRIORITY_S, value))
 
 
-def value_of(expression: str, variables: Mapping[str, object]) -> object:
-    """Evaluate a key; ``None`` where it cannot be."""
+def value_of(expression: str, variables: Mapping[str, object], default: object = None) -> object:
+    """Evaluate a key; ``default`` where it cannot be."""
     try:
         return expressions.compile(expression, names=frozenset(variables)).evaluate(variables)
     except expressions.EvaluationError:
-        return None
+        return default
 
 
 def digest(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 
@@ -98,8 +97,8 @@ def _job(function: FunctionRow, trigger: CronTrigger, now: int, horizon_ms: int,
     jitter = cron.jitter_ms(f"{function.id}:{trigger.cron}:{scheduled_at}", trigger.jitter)
     due_at = scheduled_at + jitter
     return Job(
-        subject_id=_digest(function.id),
-        key=f"cron:{_digest(trigger.cron)}",
+        subject_id=ids.stand_in(function.id),
+        key=f"cron:{ids.stand_in(trigger.cron)}",
         kind=JobKind.CRON,
         name="",
         function_id=function.id,
@@ -116,7 +115,3 @@ def _trigger(function: FunctionRow | None, expression: str) -> CronTrigger | Non
     if function is None or function.archived_at is not None:
         return None
     return next((each for each in read_spec(function.config).crons if each.cron == expression), None)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:26]

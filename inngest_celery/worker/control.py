@@ -8,6 +8,7 @@ from typing import Literal
 import sqlalchemy as sa
 from celery import Celery
 
+from inngest_celery import ids
 from inngest_celery.engine import pending
 from inngest_celery.store import functions, jobs, schema
 from inngest_celery.store.conflicts import retried
@@ -101,7 +102,7 @@ class Control:
             run.c.status.in_([RunStatus.SCHEDULED.value, RunStatus.RUNNING.value]), run.c.function_id == function_id
         )
         put_off = sa.select(job.c.key).where(
-            job.c.subject_id == pending.subject_of(function_id), job.c.kind.in_([kind.value for kind in pending.TASKS])
+            job.c.subject_id == ids.stand_in(function_id), job.c.kind.in_([kind.value for kind in pending.TASKS])
         )
         with self._runtime.database.autocommit() as connection:
             return not any(connection.execute(query.limit(1)).first() for query in (open_runs, put_off))
