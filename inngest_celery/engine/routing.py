@@ -22,11 +22,11 @@ from inngest_celery.store.database import Database
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.rows import Event, Job, Run
 
-Rate = Callable[[FunctionRow, FunctionSpec, Event], bool]
+Rate = Callable[[FunctionSpec, Arrival], bool]
 """Tells whether a function's rate limit lets an event through. Asked twice about the same, it says the same twice."""
 
 
-def no_rate_limit(function: FunctionRow, spec: FunctionSpec, event: Event) -> bool:
+def no_rate_limit(spec: FunctionSpec, arrival: Arrival) -> bool:
     return True
 
 
@@ -71,7 +71,7 @@ class Router:
     def _is_limited(self, function: FunctionRow, arrival: Arrival) -> bool:
         if not accepting.asks_rate_limit(function, arrival):
             return False
-        return not self.rate(function, read_spec(function.config), arrival.event)
+        return not self.rate(read_spec(function.config), arrival)
 
     def _route(self, job: Job, arrival: Arrival, targets: list[FunctionRow], limited: frozenset[str]) -> Applied:
         event = arrival.event

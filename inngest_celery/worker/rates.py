@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inngest_celery.engine import policies, waiting
+from inngest_celery.engine.arrival import Arrival
 from inngest_celery.engine.spec import FunctionSpec
 from inngest_celery.flow.gate import Lost
 from inngest_celery.flow.rates import RateLimits
 from inngest_celery.store import limits
-from inngest_celery.store.functions import FunctionRow
-from inngest_celery.store.rows import Event
 from inngest_celery.worker.runtime import Runtime
 
 
@@ -21,14 +20,14 @@ class Rates:
 
     runtime: Runtime
 
-    def admits(self, function: FunctionRow, spec: FunctionSpec, event: Event) -> bool:
+    def admits(self, spec: FunctionSpec, arrival: Arrival) -> bool:
         """Tell whether an event may start a run of a function.
 
         Raises:
             SettingsError: there is no Redis (code ``redis_missing``).
             redis.RedisError: Redis does not answer.
         """
-        return self._admits(spec, policies.rate_limit_of(spec, waiting.as_variable(event)), event.id)
+        return self._admits(spec, policies.rate_limit_of(spec, arrival.variable), arrival.event.id)
 
     def admits_call(self, spec: FunctionSpec, call: Mapping[str, object], task_id: str) -> bool:
         """Tell whether a call of a limited task may be carried out. What Redis forgets of calls, nobody else knows.

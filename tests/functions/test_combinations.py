@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 import inngest_celery as inngest
+from inngest_celery.engine.arrival import Arrival
+from inngest_celery.engine.spec import FunctionSpec
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker import tasks
@@ -41,9 +43,9 @@ def one_a_bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench whose rate limits let the first event of a function through, and no other."""
     asked: dict[str, str] = {}
 
-    def first_only(function: Any, _spec: object, event: Any) -> bool:
+    def first_only(spec: FunctionSpec, arrival: Arrival) -> bool:
         bench.calls["asked"] += 1
-        return asked.setdefault(function.id, event.id) == event.id
+        return asked.setdefault(spec.id, arrival.event.id) == arrival.event.id
 
     monkeypatch.setattr(tasks, "no_rate_limit", first_only)
     return bench
