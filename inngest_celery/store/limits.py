@@ -149,9 +149,11 @@ def _budgets_of(function_id: str) -> sa.ColumnElement[bool]:
     return sa.or_(budget == own, budget.startswith(f"{own}:", autoescape=True))
 
 
-def set_limits(connection: sa.Connection) -> list[SetLimit]:
-    """Give all that operators have set."""
-    return [SetLimit(**row._mapping) for row in connection.execute(sa.select(schema.limit))]
+def set_limits(connection: sa.Connection, now: int) -> list[SetLimit]:
+    """Give all that operators have set and that holds still."""
+    table = schema.limit
+    query = sa.select(table).where(sa.or_(table.c.expires_at.is_(None), table.c.expires_at > now))
+    return [SetLimit(**row._mapping) for row in connection.execute(query)]
 
 
 def put(connection: sa.Connection, limit: SetLimit) -> None:
@@ -173,9 +175,8 @@ def drop(connection: sa.Connection, function_id: str, policy: str) -> bool:
 def drop_expired(connection: sa.Connection, now: int) -> list[SetLimit]:
     """Delete what has expired; give it."""
     table, dropped = schema.limit, []
-    for each in set_limits(connection):
-        if each.expires_at is None or each.expires_at > now:
-            continue
+    expired = sa.select(table).where(table.c.expires_at <= now)
+    for each in [SetLimit(**row._mapping) for row in connection.execute(expired)]:
         mine = sa.and_(table.c.function_id == each.function_id, table.c.policy == each.policy)
         # It may have been set anew meanwhile.
         if connection.execute(sa.delete(table).where(mine, table.c.expires_at == each.expires_at)).rowcount == 1:

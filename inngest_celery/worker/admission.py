@@ -232,7 +232,7 @@ class Admission:
         with database.autocommit() as connection:
             set_ones = {
                 each.function_id: each.config
-                for each in limits.set_limits(connection)
+                for each in limits.set_limits(connection, now)
                 if each.policy == policies.RATE_LIMIT
             }
             rated = [row.id for row in functions.all_of(connection) if read_spec(row.config).rate_limit is not None]

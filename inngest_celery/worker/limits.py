@@ -149,22 +149,20 @@ class Limits:
         Raises:
             FunctionNotRegisteredError: there is no such function.
         """
+        now = self._runtime.clock.now()
         with self._runtime.database.autocommit() as connection:
             rows = functions.all_of(connection)
-            overrides = {(each.function_id, each.policy): each for each in limits.set_limits(connection)}
+            overrides = {(each.function_id, each.policy): each for each in limits.set_limits(connection, now)}
         specs = [read_spec(row.config) for row in sorted(rows, key=lambda row: row.id) if row.archived_at is None]
         if function_id is not None:
             specs = [spec for spec in specs if spec.id == function_id]
             if not specs:
                 raise FunctionNotRegisteredError(function_id)
-        now = self._runtime.clock.now()
         usage = Usage(self._runtime, most, now)
         found = []
         for spec in specs:
             for policy, said in _in_code(spec).items():
                 override = overrides.get((spec.id, policy))
-                if override is not None and (override.expires_at or now + 1) <= now:
-                    override = None
                 found.append(
                     LimitInfo(
                         function_id=spec.id,

@@ -53,9 +53,9 @@ class Rates:
         assert spec.rate_limit is not None
         with self.runtime.database.autocommit() as connection:
             started = limits.events_started_since(connection, spec.id, now - spec.rate_limit.period_ms)
-            configs = [each for each in limits.set_limits(connection) if each.function_id == spec.id]
-        for each in configs:
-            if each.policy == policies.RATE_LIMIT and (each.expires_at or now + 1) > now:
+            overrides = limits.set_limits(connection, now)
+        for each in overrides:
+            if (each.function_id, each.policy) == (spec.id, policies.RATE_LIMIT):
                 kept.set(spec.id, each.config, now)
         starts = []
         for event, created_at in started:

@@ -54,7 +54,7 @@ def states(stage: Stage, *runs: RunInfo) -> list[str]:
 
 def rows(stage: Stage) -> list[SetLimit]:
     with stage.runtime.database.autocommit() as connection:
-        return limits.set_limits(connection)
+        return [SetLimit(**row._mapping) for row in connection.execute(sa.select(schema.limit))]
 
 
 def store(stage: Stage, policy: str = "concurrency.0", **config: float) -> None:

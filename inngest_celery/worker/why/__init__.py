@@ -58,7 +58,7 @@ def explain(runtime: Runtime, run_id: str, timeout: float) -> Explanation:
 def _of_a_run(runtime: Runtime, run: RunInfo, now: int, timeout: float) -> Explanation:
     if run.ended:
         return Explanation(run, now, [ended.reason_for(run)])
-    situation = read(runtime.database, run)
+    situation = read(runtime.database, run, now)
     reasons = [_of_a_job(runtime, situation, job, now, timeout) for job in situation.jobs if _carries_on(job)]
     if not reasons:
         # It has ended, or come to its next step, between two questions.

@@ -34,7 +34,7 @@ class Situation:
     set_limits: dict[str, SetLimit]
 
 
-def read(database: Database, run: RunInfo) -> Situation:
+def read(database: Database, run: RunInfo, now: int) -> Situation:
     """Read it."""
     job, wait, attempt = schema.job, schema.wait, schema.attempt
     with database.autocommit() as connection:
@@ -43,7 +43,7 @@ def read(database: Database, run: RunInfo) -> Situation:
         failed = connection.execute(
             sa.select(attempt).where(attempt.c.run_id == run.id).order_by(attempt.c.ended_at, attempt.c.attempt)
         )
-        overrides = limits.set_limits(connection)
+        overrides = limits.set_limits(connection, now)
         return Situation(
             run=run,
             event=events.get(connection, run.event_id),
