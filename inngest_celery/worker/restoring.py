@@ -62,7 +62,7 @@ def _restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
     held, waiting = definitions(runtime.database, now).get(tag, []), list[Operation]()
     with runtime.database.autocommit() as connection:
         concerned = _functions_of(connection, tag)
-        ids = list(concerned)
+        ids = [row.id for row in concerned]
         for run_id, flow in limits.started_runs(connection, ids):
             held += [["stay", run_id, resource] for resource in run_resources(flow)]
         for number, job in enumerate(limits.limited_jobs(connection, ids, now)):
@@ -75,10 +75,7 @@ def _restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
                 held.append(["hold", place.job, place.line, place.score, job.leased_by, job.leased_until])
             else:
                 waiting.append(["enter", place.job, place.line, place.score, False])
-        recent = any(_started_lately(limits.last_start(connection, id), spec, now) for id, spec in concerned.items())
-        recent = recent or any(
-            _may_have_started(row, now) for row in functions.all_of(connection) if row.id in concerned
-        )
+        recent = any(_may_have_started_lately(connection, row, now) for row in concerned)
     for at in range(0, len(held), _BATCH):
         gate.go_on_restoring(tag, _RESTORING_MS)
         gate.do(tag, now, held[at : at + _BATCH], restoring=True)
@@ -107,9 +104,8 @@ def definitions(database: Database, now: int) -> dict[str, list[Operation]]:
     with database.autocommit() as connection:
         specs = {row.id: read_spec(row.config) for row in functions.all_of(connection)}
         overrides: dict[str, dict[str, str]] = {}
-        for each in limits.set_limits(connection):
-            if (each.expires_at or now + 1) > now:
-                overrides.setdefault(each.function_id, {})[each.policy] = each.config
+        for each in limits.set_limits(connection, now):
+            overrides.setdefault(each.function_id, {})[each.policy] = each.config
         for spec in specs.values():
             if policies.definitions(spec):
                 operations = found.setdefault(policies.tag_of(spec), [])
@@ -145,23 +141,21 @@ def _spent(connection: sa.Connection, spec: FunctionSpec, now: int) -> list[Oper
     ]
 
 
-def _functions_of(connection: sa.Connection, tag: str) -> dict[str, FunctionSpec]:
-    specs = {row.id: read_spec(row.config) for row in functions.all_of(connection)}
-    return {id: spec for id, spec in specs.items() if policies.definitions(spec) and policies.tag_of(spec) == tag}
+def _functions_of(connection: sa.Connection, tag: str) -> list[FunctionRow]:
+    specs = [(row, read_spec(row.config)) for row in functions.all_of(connection)]
+    return [row for row, spec in specs if policies.definitions(spec) and policies.tag_of(spec) == tag]
 
 
-def _may_have_started(row: FunctionRow, now: int) -> bool:
-    """Tell whether a limited task may have begun lately, of which no row says anything.
-
-    One that was registered a moment ago has not: Redis has not forgotten its limits, but is to learn them.
-    """
-    spec = read_spec(row.config)
-    return spec.is_task and spec.throttle is not None and row.updated_at + _NEW_MS < now
-
-
-def _started_lately(started_at: int | None, spec: FunctionSpec, now: int) -> bool:
+def _may_have_started_lately(connection: sa.Connection, row: FunctionRow, now: int) -> bool:
     """Tell whether a throttle may have given tokens that count still."""
-    if started_at is None or spec.throttle is None:
+    spec = read_spec(row.config)
+    if spec.throttle is None:
+        return False
+    if spec.is_task:
+        # No row says when it began. One that was registered a moment ago has not: Redis is only to learn its limits.
+        return row.updated_at + _NEW_MS < now
+    started_at = limits.last_start(connection, row.id)
+    if started_at is None:
         return False
     full_again = spec.throttle.period_ms * (spec.throttle.limit + spec.throttle.burst) / spec.throttle.limit
     return started_at + full_again > now
