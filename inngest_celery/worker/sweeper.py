@@ -151,13 +151,15 @@ def sweep_once(runtime: Runtime) -> Swept | None:
 
 def _report_orphans(runtime: Runtime, jobs: list[Job]) -> None:
     """Say which functions runs wait for in vain. They go on when a worker has them again; nothing is given up."""
+    unanswered = Counter(job.function_id for job in jobs if job.hints >= _IN_VAIN and job.function_id)
+    if not unanswered:
+        return
     known = functions_of(runtime.app).keys() | limited_tasks_of(runtime.app).keys()
-    orphans = Counter(job.function_id for job in jobs if job.hints >= _IN_VAIN and job.function_id not in known)
-    for function_id in sorted(orphans.keys() - {""}):
+    for function_id in sorted(unanswered.keys() - known):
         logger.error(
             "%d job(s) of the function %s were announced %d times and no worker has taken them. If it was removed, "
             "deploy it again or cancel its runs (`inngest runs list --function %s`); else start a worker that has it.",
-            orphans[function_id],
+            unanswered[function_id],
             function_id,
             _IN_VAIN,
             function_id,
