@@ -24,10 +24,3 @@ def record(connection: sa.Connection, rows: Sequence[Cost]) -> list[Cost]:
     new = [row for row in rows if row.step_id not in recorded]
     insert_new(connection, schema.cost, [values(row) for row in new])
     return new
-
-
-def spent(connection: sa.Connection, budget: str, since: int) -> list[tuple[int, float]]:
-    """Give when and how much was spent of a budget later than ``since`` (milliseconds), the oldest first."""
-    table = schema.cost
-    query = sa.select(table.c.at, table.c.amount).where(table.c.budget == budget, table.c.at > since)
-    return [(row.at, row.amount) for row in connection.execute(query.order_by(table.c.at))]
