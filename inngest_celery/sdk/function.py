@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -181,6 +182,11 @@ class Function(Generic[T]):
         if self.opts.retries is not None:
             wire["retries"] = self.opts.retries
         return wire
+
+    @cached_property
+    def wire_text(self) -> str:
+        """What :meth:`wire_config` gives, as JSON text; made once, since every execution asks for it."""
+        return json.dumps(self.wire_config(), sort_keys=True)
 
     def _config(self, app_url: str) -> config.FunctionConfig:
         opts = self.opts

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from inngest_celery.crash import crash_point
@@ -15,7 +15,7 @@ from inngest_celery.drivers.native.session import NativeSession, Opening
 from inngest_celery.engine import policies, waiting
 from inngest_celery.engine.decide import decide
 from inngest_celery.engine.report import Failure, Outcome, Report
-from inngest_celery.engine.spec import FunctionSpec, read_spec
+from inngest_celery.engine.spec import read_spec
 from inngest_celery.engine.turn import Turn
 from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.errors import SuspensionSwallowedError
@@ -101,7 +101,7 @@ class _Turns:
         self._slot = slot
         # What a step costs may leave nothing for the next one: each is asked for.
         self._metered = policies.budget_of(claimed.job.flow) is not None
-        self._spec = _spec_of(function)
+        self._spec = read_spec(function.wire_text)
         self._keep_until = self._clock.now() + runtime.settings.slice_ms
         self._hot = runtime.settings.slice_ms > 0
         self._asked_at = self._clock.now()
@@ -354,17 +354,6 @@ def _close(session: NativeSession) -> SuspensionSwallowedError | None:
     return None
 
 
-@lru_cache(maxsize=4096)
-def _spec_of(function: Function[Any]) -> FunctionSpec:
-    return read_spec(json.dumps(function.wire_config(), sort_keys=True))
-
-
 def _as_event(event: rows.Event) -> Event:
     # Stored events were checked when they came in.
     return Event.model_construct(name=event.name, data=json.loads(event.data), id=event.external_id, ts=event.ts)
-
-
-@cache
-def executor_of(runtime: Runtime) -> Executor:
-    """Give the executor of an app; one is enough."""
-    return Executor(runtime, LeaseKeeper(runtime))

@@ -7,7 +7,7 @@ from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
 # What Celery enforces for a message: a function with one of these needs a message of its own.
-OWN_MESSAGE = frozenset({"rate_limit", "soft_time_limit", "time_limit"})
+_OWN_MESSAGE = frozenset({"rate_limit", "soft_time_limit", "time_limit"})
 
 
 class Handoff:
@@ -25,7 +25,8 @@ class Handoff:
         self._queue = first.queue
         self._until = runtime.clock.now() + runtime.settings.slice_ms
         self._job: Job | None = None
-        self._open = _may_share(runtime, first)
+        # Routing has no such limits of its own.
+        self._open = not first.function_id or may_share(runtime, first.function_id)
 
     def offer(self, job: Job) -> bool:
         """Take a job that may go, if it fits and none is taken."""
@@ -33,7 +34,7 @@ class Handoff:
         fits = self._open and self._job is None and now < self._until
         if not fits or job.flow is None or job.due_at > now or job.queue != self._queue:
             return False
-        if job.function_id not in functions_of(self._runtime.app) or not _may_share(self._runtime, job):
+        if not may_share(self._runtime, job.function_id):
             return False
         self._job = job
         return True
@@ -44,6 +45,7 @@ class Handoff:
         return job
 
 
-def _may_share(runtime: Runtime, job: Job) -> bool:
-    function = functions_of(runtime.app).get(job.function_id)
-    return function is None or OWN_MESSAGE.isdisjoint(function.celery_options)
+def may_share(runtime: Runtime, function_id: str) -> bool:
+    """Tell whether this worker has a function, and may execute it in a message that is another's."""
+    function = functions_of(runtime.app).get(function_id)
+    return function is not None and _OWN_MESSAGE.isdisjoint(function.celery_options)

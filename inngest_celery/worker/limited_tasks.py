@@ -32,7 +32,6 @@ from inngest_celery.store import jobs as job_rows
 from inngest_celery.worker import hints, messages
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.calls import Call, call_of, called_in, key_of, subject_of
-from inngest_celery.worker.execute import executor_of
 from inngest_celery.worker.rates import Rates
 from inngest_celery.worker.registry import limited_tasks_of
 from inngest_celery.worker.runtime import runtime_of
@@ -96,7 +95,7 @@ def _places(call: Call) -> Iterator[None]:
     _count(call)
     slot = _begin(call) if call.job.flow is not None else None
     try:
-        with executor_of(call.runtime).leases.hold(None, slot):
+        with call.runtime.executor.leases.hold(None, slot):
             _claim(call)
             crash_point("task_claimed")
             yield

@@ -19,6 +19,7 @@ from inngest_celery.worker.step_events import StepEvents
 
 if TYPE_CHECKING:
     from inngest_celery.worker.admission import Admission
+    from inngest_celery.worker.execute import Executor
 
 _ATTRIBUTE = "inngest_runtime"
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
@@ -97,6 +98,14 @@ class Runtime:
                 code="redis_missing",
             )
         return Admission(self, Gate(self.redis_url, self.settings.redis_prefix, self.settings.hint_timeout_ms))
+
+    @cached_property
+    def executor(self) -> Executor:
+        """What carries runs on, for this process."""
+        from inngest_celery.worker.execute import Executor
+        from inngest_celery.worker.leases import LeaseKeeper
+
+        return Executor(self, LeaseKeeper(self))
 
     @cached_property
     def route_queue(self) -> str:

@@ -28,8 +28,7 @@ from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, hints, sweeper
 from inngest_celery.worker.admission import Slot
-from inngest_celery.worker.execute import executor_of
-from inngest_celery.worker.handoff import OWN_MESSAGE, Handoff
+from inngest_celery.worker.handoff import Handoff, may_share
 from inngest_celery.worker.rates import Rates
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime, runtime_of
@@ -208,7 +207,7 @@ def perform_claimed(
     elif job.kind is JobKind.DELIVER:
         bridge.deliver(runtime, claimed)
     else:
-        return executor_of(runtime).carry_on(claimed, _function_of(runtime, job), task_id, slot)
+        return runtime.executor.carry_on(claimed, _function_of(runtime, job), task_id, slot)
     return None
 
 
@@ -228,9 +227,8 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | 
     assert claimed.event is not None
 
     def may_keep(function: FunctionRow) -> bool:
-        found = functions_of(runtime.app).get(function.id)
         # Even at slice 0: to find a run's first step is no step, so it needs no hop.
-        return found is not None and function.queue == job.queue and OWN_MESSAGE.isdisjoint(found.celery_options)
+        return function.queue == job.queue and may_share(runtime, function.id)
 
     router = Router(
         database=runtime.database,
@@ -252,7 +250,7 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | 
         return
     kept = next(job for job in applied.jobs if job.leased_by)
     function = functions_of(runtime.app)[kept.function_id]
-    executor_of(runtime).carry_on(Claimed(kept, applied.run, claimed.event), function, task_id)
+    runtime.executor.carry_on(Claimed(kept, applied.run, claimed.event), function, task_id)
 
 
 def _put_off(runtime: Runtime, job: Job, error: redis.RedisError) -> None:
