@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.functions.bench import Bench
+from tests.functions.locks import Race, race
 
 MakeBench = Callable[..., Bench]
 
@@ -38,3 +39,16 @@ def make_bench(database_url: str, hot: bool) -> Iterator[MakeBench]:
 @pytest.fixture
 def bench(make_bench: MakeBench) -> Bench:
     return make_bench()
+
+
+@pytest.fixture
+def patient(make_bench: MakeBench) -> Bench:
+    """A bench on which nobody loses a lease to a slow machine."""
+    return make_bench(inngest_lease=60)
+
+
+@pytest.fixture
+def racing(patient: Bench) -> Iterator[Race]:
+    """A race on that bench."""
+    with race(patient) as opened:
+        yield opened

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,10 +12,14 @@ import sqlalchemy as sa
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.rows import JobKind, RunStatus
+from tests.functions import collecting
 from tests.functions.bench import Bench
-from tests.functions.conftest import MakeBench
-from tests.functions.locks import Race, race
+from tests.functions.collecting import sent
+from tests.functions.locks import Race
 
+pending = partial(collecting.pending, kind=JobKind.BATCH)
+due = partial(collecting.due, kind=JobKind.BATCH)
+the_job = partial(collecting.lock, kind=JobKind.BATCH)
 only_sqlite = pytest.mark.databases("sqlite")
 SOON = 10.0
 LEASE_MS = 30_000
@@ -34,10 +38,6 @@ def batched(bench: Bench, max_size: int = 3, *, options: dict[str, Any] | None =
 
 def outputs(bench: Bench) -> list[Any]:
     return [run.output for run in reversed(bench.inline.runs.list(function_id="app-fn"))]
-
-
-def pending(bench: Bench) -> list[Any]:
-    return bench.rows(schema.job, kind=JobKind.BATCH.value)
 
 
 def send(bench: Bench, *numbers: int, **data: Any) -> list[str]:
@@ -232,37 +232,6 @@ def test_a_function_that_no_longer_batches_starts_what_was_collected(bench: Benc
 
 
 # Races
-
-
-@pytest.fixture
-def patient(make_bench: MakeBench) -> Bench:
-    return make_bench(inngest_lease=60)
-
-
-@pytest.fixture
-def racing(patient: Bench) -> Iterator[Race]:
-    with race(patient) as opened:
-        yield opened
-
-
-def sent(bench: Bench, number: int) -> str:
-    bench.inline  # noqa: B018
-    [event_id] = bench.client.send_sync(inngest.Event(name="test/go", data={"number": number}))
-    return event_id
-
-
-def due(bench: Bench) -> Any:
-    bench.inline.clock.advance(60_000)
-    [job] = pending(bench)
-    claimed = bench.claim(job.subject_id, job.key)
-    assert claimed is not None
-    return claimed
-
-
-def the_job(bench: Bench) -> Any:
-    [job] = pending(bench)
-    table = schema.job
-    return sa.select(table).where(table.c.subject_id == job.subject_id, table.c.key == job.key).with_for_update()
 
 
 @pytest.mark.databases("postgres", "mariadb")

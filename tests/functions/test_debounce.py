@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,10 +11,14 @@ import sqlalchemy as sa
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.rows import JobKind, RunStatus
+from tests.functions import collecting
 from tests.functions.bench import Bench
-from tests.functions.conftest import MakeBench
-from tests.functions.locks import Race, race
+from tests.functions.collecting import sent
+from tests.functions.locks import Race
 
+pending = partial(collecting.pending, kind=JobKind.DEBOUNCE)
+due = partial(collecting.due, kind=JobKind.DEBOUNCE)
+the_job = partial(collecting.lock, kind=JobKind.DEBOUNCE)
 only_sqlite = pytest.mark.databases("sqlite")
 SOON = 10.0
 LEASE_MS = 30_000
@@ -31,10 +35,6 @@ def debounced(bench: Bench, key: str | None = None, timeout: int | None = None, 
 
 def outputs(bench: Bench) -> list[object]:
     return [run.output for run in reversed(bench.inline.runs.list())]
-
-
-def pending(bench: Bench) -> list[Any]:
-    return bench.rows(schema.job, kind=JobKind.DEBOUNCE.value)
 
 
 def test_the_last_of_several_events_runs_when_no_more_come(bench: Bench) -> None:
@@ -203,38 +203,6 @@ def test_the_same_call_delivered_twice_is_one(bench: Bench) -> None:
 
 
 # Races
-
-
-@pytest.fixture
-def patient(make_bench: MakeBench) -> Bench:
-    return make_bench(inngest_lease=60)
-
-
-@pytest.fixture
-def racing(patient: Bench) -> Iterator[Race]:
-    with race(patient) as opened:
-        yield opened
-
-
-def sent(bench: Bench, number: int) -> str:
-    bench.inline  # noqa: B018
-    [event_id] = bench.client.send_sync(inngest.Event(name="test/go", data={"number": number}))
-    return event_id
-
-
-def due(bench: Bench) -> Any:
-    """Let the time of the pending debounce come, and take it as a worker does."""
-    bench.inline.clock.advance(60_000)
-    [job] = pending(bench)
-    claimed = bench.claim(job.subject_id, job.key)
-    assert claimed is not None
-    return claimed
-
-
-def the_job(bench: Bench) -> Any:
-    [job] = pending(bench)
-    table = schema.job
-    return sa.select(table).where(table.c.subject_id == job.subject_id, table.c.key == job.key).with_for_update()
 
 
 @pytest.mark.databases("postgres", "mariadb")

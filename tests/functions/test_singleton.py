@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,8 +16,7 @@ from inngest_celery.store import schema
 from inngest_celery.store.rows import Run, RunStatus, values
 from inngest_celery.worker.runs import RunInfo
 from tests.functions.bench import Bench
-from tests.functions.conftest import MakeBench
-from tests.functions.locks import Race, race
+from tests.functions.locks import Race
 
 only_sqlite = pytest.mark.databases("sqlite")
 NEVER = inngest.TriggerEvent(event="test/never", expression="false")
@@ -190,17 +188,6 @@ def test_a_run_that_waits_for_its_start_holds_its_place(bench: Bench) -> None:
 
 
 # Races
-
-
-@pytest.fixture
-def patient(make_bench: MakeBench) -> Bench:
-    return make_bench(inngest_lease=60)
-
-
-@pytest.fixture
-def racing(patient: Bench) -> Iterator[Race]:
-    with race(patient) as opened:
-        yield opened
 
 
 def route_two(patient: Bench, racing: Race) -> None:
