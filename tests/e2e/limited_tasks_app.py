@@ -75,7 +75,7 @@ def keyed(order: dict[str, Any], seconds: float = 0.0) -> None:
     work("keyed", order["customer"], seconds)
 
 
-@limit(throttle=inngest.Throttle(limit=20, period=timedelta(seconds=1), burst=5))
+@limit(throttle=inngest.Throttle(limit=8, period=timedelta(days=1), burst=2))
 @app.task(name="paced")  # type: ignore[untyped-decorator]
 def paced(number: int) -> None:
     work("paced", number)
