@@ -10,13 +10,12 @@ from pathlib import Path
 
 import redis
 import sqlalchemy as sa
-from celery import Celery
 
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.jobs import PARKED_MS
 from inngest_celery.store.rows import RunStatus
-from inngest_celery.worker.runtime import Runtime, runtime_of
+from tests.e2e.web import Web
 from tests.waiting import wait_until
 from tests.worker_process import WorkerProcess
 
@@ -100,11 +99,12 @@ def most_begun_within(bodies: Iterable[Body], seconds: float) -> int:
     return max((bisect.bisect_left(times, at + seconds) - index for index, at in enumerate(times)), default=0)
 
 
-class Limited:
+class Limited(Web):
     """Sends events like a web process that runs none of the functions, and looks into the database and Redis.
 
     Args:
         redis_url: where the limits are kept.
+        app: the workers' app.
         count_statements: whether the workers count the SQL statements that they execute.
         settings: of the workers, without their prefix; times are short unless they say otherwise.
     """
@@ -117,51 +117,17 @@ class Limited:
         directory: Path,
         start_worker: Callable[..., WorkerProcess],
         *,
+        app: str = APP,
         count_statements: bool = False,
         **settings: object,
     ) -> None:
-        self.broker_url, self.redis_url = broker_url, redis_url
-        self.journal = directory / "journal"
-        self.gate = directory / "gate"
-        self.crashes = directory / "crashes"
-        self.journal.touch()
-        self.crashes.mkdir()
-        self._start_worker = start_worker
-        chosen = {
-            "database_url": database_url,
-            "redis_url": redis_url,
-            "redis_prefix": PREFIX,
-            "lease": LEASE,
-            "hint_timeout": 0.5,
-            "horizon": 0.5,
-            "sweep_interval": 0.1,
-            "retry_interval": 0.05,
-            **settings,
-        }
-        self.environment = {f"INNGEST_{name.upper()}": str(value) for name, value in chosen.items()}
-        self.environment |= {"BROKER": broker_url, "JOURNAL": str(self.journal), "GATE": str(self.gate)}
-        self.environment["INNGEST_TEST_CRASH"] = str(self.crashes)
+        kept = {"redis_url": redis_url, "redis_prefix": PREFIX, "lease": LEASE}
+        super().__init__(app, database_url, broker_url, directory, start_worker, **{**kept, **settings})
+        self.redis_url = redis_url
         self._statements = directory / "statements"
         if count_statements:
             self.environment["STATEMENTS"] = str(self._statements)
-        self.celery = Celery("web", broker=broker_url, set_as_current=False)
-        self.celery.conf.update({f"inngest_{name}": value for name, value in chosen.items()})
-        self.client = inngest.Inngest(app_id="web", celery=self.celery)
         self._sent: Counter[str] = Counter()
-
-    @property
-    def runtime(self) -> Runtime:
-        return runtime_of(self.celery)
-
-    def worker(self, *, slice: float | None = None, **options: object) -> WorkerProcess:
-        """Start a worker; see ``tests.worker_process``. ``slice`` is for this one only."""
-        own = {} if slice is None else {"INNGEST_SLICE": str(slice)}
-        return self._start_worker(APP, **{"env": self.environment | own, **options})
-
-    def close(self) -> None:
-        """Close what this process has open."""
-        self.runtime.database.dispose()
-        self.celery.close()
 
     def send(self, function: str, number: int, *, keys: int = 1, seconds: float = 0.0) -> list[str]:
         """Start runs of a function, spread over so many keys; give the ids of their events."""
@@ -186,15 +152,6 @@ class Limited:
         with self.celery.connection_for_write() as connection:
             return int(connection.default_channel.queue_purge(self.celery.conf.task_default_queue) or 0)
 
-    def order_crash(self, place: str) -> None:
-        """Have the next process that comes to this place killed."""
-        (self.crashes / place).touch()
-
-    def wait_for_crash(self, place: str) -> None:
-        """Wait until the process was killed there."""
-        path = self.crashes / place
-        wait_until(lambda: not path.exists(), 15.0, lambda: f"a crash at {place}\n{self.describe()}")
-
     # What happened
 
     def statements(self) -> int:
@@ -204,17 +161,11 @@ class Limited:
     def looked_at_later(self) -> int:
         """Give how many jobs no sweep will look at for minutes."""
         later = self.runtime.clock.now() + PARKED_MS // 2
-        with self.runtime.database.autocommit() as connection:
-            query = sa.select(sa.func.count()).where(schema.job.c.sweep_at > later)
-            return int(connection.execute(query).scalar_one())
+        return int(self.ask(sa.select(sa.func.count()).where(schema.job.c.sweep_at > later))[0][0])
 
     def bodies(self, *functions: str) -> list[Body]:
         """Give the executions of step bodies, of all functions or these."""
         return [body for body in read_journal(self.journal) if not functions or body.function in functions]
-
-    def count(self, table: sa.Table) -> int:
-        with self.runtime.database.autocommit() as connection:
-            return int(connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one())
 
     def ended(self, *functions: str) -> int:
         """Give how many runs have ended, of all functions or these."""
@@ -222,8 +173,7 @@ class Limited:
         query = sa.select(sa.func.count()).where(run.c.status >= RunStatus.COMPLETED.value)
         if functions:
             query = query.where(run.c.function_id.in_([f"limited-{name}" for name in functions]))
-        with self.runtime.database.autocommit() as connection:
-            return int(connection.execute(query).scalar_one())
+        return int(self.ask(query)[0][0])
 
     def wait_for_bodies(self, number: int, *functions: str, timeout: float = 20.0) -> None:
         """Wait until so many bodies have begun."""

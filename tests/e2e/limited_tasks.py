@@ -11,7 +11,6 @@ from inngest_celery.store import schema
 from inngest_celery.store.rows import JobKind
 from tests.e2e.limited import LEASE, Limited
 from tests.waiting import wait_until
-from tests.worker_process import WorkerProcess
 
 APP = "tests.e2e.limited_tasks_app"
 LONG = 30
@@ -20,14 +19,12 @@ LONG = 30
 class LimitedTasks(Limited):
     """As the limited app. ``backend`` says where results are."""
 
+    def __init__(self, *places: Any, **settings: object) -> None:
+        super().__init__(*places, app=APP, **settings)  # type: ignore[arg-type]
+
     def use_backend(self, url: str) -> None:
         self.environment["BACKEND"] = url
         self.celery.conf.result_backend = url
-
-    def worker(self, **options: object) -> WorkerProcess:
-        """Start a worker; see ``tests.worker_process``."""
-        environment = {**self.environment, **options.pop("env", {})}  # type: ignore[dict-item]
-        return self._start_worker(APP, **{"env": environment, **options})
 
     def call(self, task: str, *args: Any, **options: Any) -> AsyncResult:
         """Call a task by its name."""
@@ -36,8 +33,7 @@ class LimitedTasks(Limited):
     def waiting(self) -> list[str]:
         """Give the ids of the calls that wait for their turn."""
         query = sa.select(schema.job.c.subject_id).where(schema.job.c.kind == JobKind.TASK.value)
-        with self.runtime.database.autocommit() as connection:
-            return list(connection.execute(query).scalars())
+        return [row[0] for row in self.ask(query)]
 
     def wait_for_waiting(self, number: int) -> None:
         """Wait until so many calls wait for their turn."""

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from celery import Celery
 
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
-from inngest_celery.worker.runtime import Runtime, runtime_of
+from tests.e2e.web import Web
 from tests.waiting import wait_until
 from tests.worker_process import WorkerProcess
 
@@ -29,7 +28,7 @@ _OTHERS = {
 _BREAK = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
 
 
-class Shop:
+class Shop(Web):
     """Sends orders like a web process that runs none of the functions, and looks into the database.
 
     Args:
@@ -44,58 +43,15 @@ class Shop:
         start_worker: Callable[..., WorkerProcess],
         **settings: object,
     ) -> None:
-        self.broker_url = broker_url
-        self.journal = directory / "journal"
-        self.gate = directory / "gate"
-        self.crashes = directory / "crashes"
-        self.journal.touch()
-        self.crashes.mkdir()
-        self._start_worker = start_worker
-        chosen = {
-            "database_url": database_url,
-            "lease": 1,
-            "hint_timeout": 0.5,
-            "horizon": 0.5,
-            "sweep_interval": 0.1,
-            "retry_interval": 0.05,
-            **settings,
-        }
-        self.environment = {f"INNGEST_{name.upper()}": str(value) for name, value in chosen.items()}
-        self.environment |= {"BROKER": broker_url, "JOURNAL": str(self.journal), "GATE": str(self.gate)}
-        self.environment["INNGEST_TEST_CRASH"] = str(self.crashes)
-        self.celery = Celery("web", broker=broker_url, set_as_current=False)
-        self.celery.conf.update({f"inngest_{name}": value for name, value in chosen.items()})
-        self.client = inngest.Inngest(app_id="web", celery=self.celery)
+        super().__init__(APP, database_url, broker_url, directory, start_worker, **settings)
         self._approved: set[str] = set()
         self._placed = 0
-
-    @property
-    def runtime(self) -> Runtime:
-        return runtime_of(self.celery)
-
-    def worker(self, **options: object) -> WorkerProcess:
-        """Start a worker; see ``tests.worker_process``."""
-        return self._start_worker(APP, **{"env": self.environment, **options})
-
-    def close(self) -> None:
-        """Close what this process has open."""
-        self.runtime.database.dispose()
-        self.celery.close()
 
     def place(self, orders: int, name: str = "order/placed") -> None:
         """Send events for so many new orders."""
         numbers = range(self._placed, self._placed + orders)
         self._placed += orders
         self.client.send_sync([inngest.Event(name=name, data={"order": number}) for number in numbers])
-
-    def order_crash(self, place: str) -> None:
-        """Have the next process that comes to this place killed."""
-        (self.crashes / place).touch()
-
-    def wait_for_crash(self, place: str) -> None:
-        """Wait until the process was killed there."""
-        path = self.crashes / place
-        wait_until(lambda: not path.exists(), 15.0, lambda: f"a crash at {place}\n{self.describe()}")
 
     def break_connections(self) -> None:
         """Have the database close everybody's connections to it, as when it restarts."""
@@ -111,13 +67,6 @@ class Shop:
                         raise
 
     # What the database says
-
-    def ask(self, query: sa.Select[Any]) -> list[Any]:
-        with self.runtime.database.autocommit() as connection:
-            return list(connection.execute(query))
-
-    def count(self, table: sa.Table) -> int:
-        return int(self.ask(sa.select(sa.func.count()).select_from(table))[0][0])
 
     def wait_for_runs(self, timeout: float = 40.0) -> None:
         """Wait until every order is done, and approve those that ask for it."""
