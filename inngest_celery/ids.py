@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import os
 import threading
+import uuid
 
 from ulid import ULID
 
@@ -147,3 +148,18 @@ def _text(time_ms: int, entropy: bytes) -> str:
     if not 0 <= time_ms <= _MAX_TIME:
         raise ValueError(f"a ULID holds 0 to {_MAX_TIME} ms since 1970, not {time_ms}")
     return str(ULID(time_ms.to_bytes(6) + entropy))
+
+
+# The account and the environment that SDKs and their tools expect of a server that has only one of each.
+ACCOUNT = "00000000-0000-4000-a000-000000000000"
+ENVIRONMENT = "00000000-0000-4000-b000-000000000000"
+
+
+def function_uuid(function_id: str) -> str:
+    """Give the UUID that stands for a function where the wire wants one; always the same one."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"function:{function_id}"))
+
+
+def app_uuid(app_id: str) -> str:
+    """Give the UUID that stands for an app."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"app:{app_id}"))

@@ -22,6 +22,8 @@ class Opcode(enum.Enum):
     PLANNED = "StepPlanned"  # noqa: PIE796  the official package's name for it
     SLEEP = "Sleep"
     WAIT_FOR_EVENT = "WaitForEvent"
+    WAIT_FOR_SIGNAL = "WaitForSignal"
     INVOKE = "InvokeFunction"
+    GATEWAY = "Gateway"
     AI_GATEWAY = "AIGateway"
     RUN_COMPLETE = "RunComplete"

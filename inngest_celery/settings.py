@@ -11,7 +11,7 @@ import os
 from typing import Literal
 
 from celery import Celery
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 PREFIX = "inngest_"
 
@@ -76,7 +76,28 @@ class Settings(BaseModel):
         pattern="^(system|file:.+)$",
         description="`system`, or `file:<path>` for a clock that tests can move.",
     )
+    signing_key: str | None = Field(
+        None, description="Signs calls of apps on official SDKs, and is asked of them; without one, nothing is checked."
+    )
+    signing_key_fallback: str | None = Field(
+        None, description="A second key that is accepted while the first one is being changed."
+    )
+    event_keys: str = Field(
+        "", description="Keys that may send events to the server, separated by commas; without one, any may."
+    )
+    dev: bool = Field(False, description="Be a development server to SDKs: nothing is signed, nothing is checked.")
+    allow_private_addresses: bool | None = Field(
+        None,
+        description="Whether apps and `step.fetch` may have addresses in this server's own network. By default only "
+        "where there is no signing key.",
+    )
     pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
+
+    @field_validator("dev", mode="before")
+    @classmethod
+    def _address_is_true(cls, value: object) -> object:
+        # To SDKs the variable may also say where the development server is.
+        return True if isinstance(value, str) and "://" in value else value
 
     @property
     def lease_ms(self) -> int:
@@ -89,6 +110,22 @@ class Settings(BaseModel):
     @property
     def slice_ms(self) -> int:
         return round(self.slice * 1000)
+
+    @property
+    def signing_keys(self) -> list[str]:
+        """The keys that are accepted, the one to sign with first; none for a development server."""
+        return [] if self.dev else [key for key in (self.signing_key, self.signing_key_fallback) if key]
+
+    @property
+    def server_kind(self) -> str:
+        """What the server tells SDKs that it is."""
+        return "cloud" if self.signing_keys else "dev"
+
+    @property
+    def calls_private(self) -> bool:
+        """Whether addresses in this server's own network may be called."""
+        allowed = self.allow_private_addresses
+        return not self.signing_keys if allowed is None else allowed
 
     @property
     def hint_timeout_ms(self) -> int:

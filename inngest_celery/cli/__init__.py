@@ -17,6 +17,7 @@ COMMANDS = {
     "migrate": "inngest_celery.cli.migrate:migrate",
     "runs": "inngest_celery.cli.runs:runs",
     "send": "inngest_celery.cli.send:send",
+    "start": "inngest_celery.cli.start:start",
     "why": "inngest_celery.cli.why:why",
 }
 _EXIT = """\b

@@ -11,15 +11,18 @@ from inngest_celery.engine.announcing import announced
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.engine.lifecycle import INVOKED, end_of
 from inngest_celery.engine.policies import budget_of
-from inngest_celery.engine.report import Failure, Outcome, Plan, Report
+from inngest_celery.engine.report import Failure, GoOn, Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final, retry_at
 from inngest_celery.engine.turn import Turn
 from inngest_celery.engine.waiting import wait_for
 from inngest_celery.opcodes import Opcode
-from inngest_celery.store.changes import Changes, RunEnd
+from inngest_celery.store.changes import Changes, RunEnd, SignalWait
 from inngest_celery.store.events import route_job
 from inngest_celery.store.rows import Attempt, Cost, Event, Job, JobKind, RunStatus, Step, Wait
+from inngest_celery.store.signals import signal_topic
 
+# What the key of a job begins with that calls a function again.
+ONWARD = "onward:"
 # How long an invoke step waits for the other function if it does not say.
 INVOKE_TIMEOUT_MS = 365 * 86_400_000
 
@@ -38,7 +41,7 @@ def decide(turn: Turn, report: Report) -> Changes:
     for outcome in report.outcomes:
         _charge(turn, changes, outcome)
         if not limits.too_large(outcome):
-            _take_outcome(turn, changes, outcome)
+            _take_outcome(turn, changes, outcome, report)
     overrun = limits.exceeded(report, turn.now)
     if overrun is not None:
         report = replace(report, failure=overrun, output=None)
@@ -47,6 +50,8 @@ def decide(turn: Turn, report: Report) -> Changes:
         return changes
     for plan in report.plans:
         _take_plan(turn, changes, plan)
+    if report.go_on is not None and changes.again is None:
+        _call_again(turn, changes, report)
     _keep_one(turn, changes)
     # A lone next step needs no look at what the others do: there are no others.
     alone = not report.parallel and bool(changes.jobs)
@@ -55,9 +60,21 @@ def decide(turn: Turn, report: Report) -> Changes:
     return changes
 
 
-def _take_outcome(turn: Turn, changes: Changes, outcome: Outcome) -> None:
+def _call_again(turn: Turn, changes: Changes, report: Report) -> None:
+    """Plan the next call of a function that goes from call to call: now, or when others have done their part."""
+    assert report.go_on is not None
+    # Another key for every call, so that one can be ended and the next one made by the same statement.
+    onward = _job(turn, f"{ONWARD}{report.known}", "", JobKind.RESUME, turn.now, opts=_kept(report.keeps))
+    if report.parallel:
+        changes.known, changes.onward = report.seen, onward
+        changes.onward_after_all = report.go_on is GoOn.AFTER_ALL
+    elif report.go_on is GoOn.AT_ONCE or not changes.jobs:
+        changes.jobs.append(onward)
+
+
+def _take_outcome(turn: Turn, changes: Changes, outcome: Outcome, report: Report) -> None:
     if outcome.failure is not None:
-        _note_failure(turn, changes, outcome)
+        _note_failure(turn, changes, outcome, report)
     if outcome.memo is not None:
         changes.steps.append(
             Step(
@@ -88,7 +105,7 @@ def _charge(turn: Turn, changes: Changes, outcome: Outcome) -> None:
         changes.costs.append(Cost(turn.run.id, outcome.key, budget, outcome.cost, turn.now))
 
 
-def _note_failure(turn: Turn, changes: Changes, outcome: Outcome) -> None:
+def _note_failure(turn: Turn, changes: Changes, outcome: Outcome, report: Report) -> None:
     """Keep the failed attempt in the history, and plan the next one if there is one."""
     assert outcome.failure is not None
     due_at = None
@@ -96,6 +113,9 @@ def _note_failure(turn: Turn, changes: Changes, outcome: Outcome) -> None:
         due_at = retry_at(outcome.failure, outcome.attempt, turn.now, turn.retry_interval_ms)
         again = _job(turn, outcome.key, outcome.name, JobKind.STEP, due_at, attempt=outcome.attempt + 1)
         if outcome.key == turn.job.key:
+            changes.again = _continued(turn, again)
+        elif report.retries_call:
+            again = _job(turn, turn.job.key, turn.job.name, JobKind.RESUME, due_at, attempt=outcome.attempt + 1)
             changes.again = _continued(turn, again)
         else:
             changes.jobs.append(again)
@@ -128,11 +148,12 @@ def _end_function(turn: Turn, changes: Changes, report: Report) -> None:
 def _take_plan(turn: Turn, changes: Changes, plan: Plan) -> None:
     opts = plan.opts
     if plan.op is Opcode.STEP_PLANNED:
-        changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.STEP, turn.now))
+        changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.STEP, turn.now, opts=_kept(plan.keeps)))
     elif plan.op is Opcode.SLEEP:
         until = opts.get("until")
         due_at = int(until) if isinstance(until, int) else turn.now + parse_duration(str(opts.get("duration", "0ms")))
-        changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.SLEEP, max(due_at, turn.now)))
+        due_at = max(due_at, turn.now)
+        changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.SLEEP, due_at, opts=_kept(plan.keeps)))
     elif plan.op is Opcode.WAIT_FOR_EVENT:
         expires_at = turn.now + parse_duration(str(opts["timeout"]))
         expression = opts.get("if")
@@ -147,6 +168,11 @@ def _take_plan(turn: Turn, changes: Changes, plan: Plan) -> None:
             expires_at=expires_at,
         )
         _wait(turn, changes, plan, wait)
+    elif plan.op is Opcode.WAIT_FOR_SIGNAL:
+        signal, expires_at = str(opts["signal"]), turn.now + parse_duration(str(opts["timeout"]))
+        wait = _named_wait(turn, plan, signal_topic(signal), expires_at)
+        changes.signals.append(SignalWait(wait, signal, replaces=opts.get("conflict") == "replace"))
+        _wait(turn, changes, plan, wait)
     elif plan.op is Opcode.INVOKE:
         _invoke(turn, changes, plan)
     else:
@@ -156,18 +182,7 @@ def _take_plan(turn: Turn, changes: Changes, plan: Plan) -> None:
 def _invoke(turn: Turn, changes: Changes, plan: Plan) -> None:
     timeout = plan.opts.get("timeout")
     expires_at = turn.now + (parse_duration(str(timeout)) if timeout else INVOKE_TIMEOUT_MS)
-    wait = Wait(
-        run_id=turn.run.id,
-        key=plan.key,
-        kind=Opcode.INVOKE.value,
-        name=plan.name,
-        event_name="",
-        anchor="",
-        expression=None,
-        created_at=turn.now,
-        expires_at=expires_at,
-    )
-    _wait(turn, changes, plan, wait)
+    _wait(turn, changes, plan, _named_wait(turn, plan, "", expires_at))
     payload = plan.opts.get("payload")
     data = dict(payload.get("data") or {}) if isinstance(payload, dict) else {}
     data["_inngest"] = {
@@ -182,18 +197,36 @@ def _invoke(turn: Turn, changes: Changes, plan: Plan) -> None:
     _send(turn, changes, Event(event_id, INVOKED, event_id, json.dumps(data), turn.now, turn.now))
 
 
+def _named_wait(turn: Turn, plan: Plan, event_name: str, expires_at: int) -> Wait:
+    return Wait(
+        run_id=turn.run.id,
+        key=plan.key,
+        kind=plan.op.value,
+        name=plan.name,
+        event_name=event_name,
+        anchor="",
+        expression=None,
+        created_at=turn.now,
+        expires_at=expires_at,
+    )
+
+
 def _wait(turn: Turn, changes: Changes, plan: Plan, wait: Wait) -> None:
-    opts = json.dumps({"op": plan.op.value})
+    opts = json.dumps({"op": plan.op.value, **(plan.keeps or {})})
     changes.waits.append(wait)
     changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.TIMEOUT, wait.expires_at, opts=opts))
+
+
+def _kept(opts: dict[str, object] | None) -> str | None:
+    return json.dumps(opts) if opts else None
 
 
 def _keep_one(turn: Turn, changes: Changes) -> None:
     """Lease one of the next steps to this worker, if it may keep the run and there is one to take right now."""
     if not turn.keep:
         return
-    for job in changes.jobs:
-        if job.kind is JobKind.STEP and job.due_at <= turn.now:
+    for job in [*changes.jobs, *([changes.onward] if changes.onward else [])]:
+        if job.kind in (JobKind.STEP, JobKind.RESUME) and job.due_at <= turn.now:
             job.leased_by = turn.worker
             job.leased_until = job.sweep_at = turn.now + turn.lease_ms
             job.fence = 1

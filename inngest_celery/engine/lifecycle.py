@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from inngest_celery import ids
 from inngest_celery.store.changes import RunEnd
-from inngest_celery.store.events import route_job
+from inngest_celery.store.events import as_json, route_job
 from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus
 
 FINISHED = "inngest/function.finished"
@@ -88,7 +88,7 @@ def _lifecycle_event(
 ) -> Event:
     # A row has to fit into what a database takes at once, with the result beside the events.
     whole = sum(len(each.data) for each in started_by) <= _MOST_DATA
-    all_of_them = ",".join(_as_json(each, with_data=whole or len(started_by) == 1) for each in started_by)
+    all_of_them = ",".join(as_json(each, with_data=whole or len(started_by) == 1) for each in started_by)
     if status is RunStatus.COMPLETED:
         outcome = f'"result":{output}'
     else:
@@ -98,16 +98,10 @@ def _lifecycle_event(
     told = json.dumps({"status": status.name.capitalize()})
     data = (
         f'{{"function_id":{json.dumps(run.function_id)},"run_id":{json.dumps(run.id)},{outcome},'
-        f'"event":{_as_json(event)},"events":[{all_of_them}],"_inngest":{told}}}'
+        f'"event":{as_json(event)},"events":[{all_of_them}],"_inngest":{told}}}'
     )
     event_id = ids.derived(ids.time_of(run.id), run.id, name)
     return Event(event_id, name, event_id, data, now, now)
-
-
-def _as_json(event: Event, *, with_data: bool = True) -> str:
-    # The data is JSON text already, and may be megabytes: it is put in as it is.
-    data = f'"data":{event.data},' if with_data else ""
-    return f'{{"name":{json.dumps(event.name)},{data}"id":{json.dumps(event.external_id)},"ts":{event.ts}}}'
 
 
 def delivery(run: Run, now: int, hint_ms: int, queue: str) -> Job | None:

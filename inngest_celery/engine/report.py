@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ class Failure:
         retriable: whether another attempt may help.
         retry_at: when the next attempt is to be, in milliseconds; ``None`` leaves it to the backoff table.
         retry_in: how long after this one it is to be, in milliseconds, if the error says it so.
+        raw: the error as an SDK wrote it (a JSON object as text), which may say more than all this.
     """
 
     name: str
@@ -30,8 +32,11 @@ class Failure:
     retriable: bool = True
     retry_at: int | None = None
     retry_in: int | None = None
+    raw: str | None = None
 
     def to_json(self) -> str:
+        if self.raw is not None:
+            return self.raw
         return json.dumps(
             {"name": self.name, "message": self.message, "stack": self.stack, "code": self.code}, ensure_ascii=False
         )
@@ -71,12 +76,30 @@ class Outcome:
 
 @dataclass(slots=True)
 class Plan:
-    """A step that the function has come to and that has no outcome yet."""
+    """A step that the function has come to and that has no outcome yet.
+
+    Attributes:
+        opts: what the step asks for.
+        keeps: what its job is to keep, for whoever carries it out.
+    """
 
     key: str
     name: str
     op: Opcode
     opts: dict[str, object]
+    keeps: dict[str, object] | None = None
+
+
+class GoOn(enum.Enum):
+    """When a function that was left is called again: it is one of those that go from call to call.
+
+    ``AFTER_ALL``: once every step that it has planned is done. ``AFTER_EACH``: whenever there is something that it
+    has not seen. ``AT_ONCE``: it asks for it.
+    """
+
+    AFTER_ALL = "after all"
+    AFTER_EACH = "after each"
+    AT_ONCE = "at once"
 
 
 @dataclass(slots=True)
@@ -92,6 +115,10 @@ class Report:
         size: bytes of memoised state, the reported ones included.
         parallel: whether more than one step was open at a time, so that others may be working on the run.
         blocked: whether the function cannot go on until steps that others carry out are done.
+        go_on: when the function is called again; ``None`` for one that stays alive, and goes on by itself.
+        seen: how many recorded outcomes the call that is reported knew of.
+        keeps: what the job of that call is to keep.
+        retries_call: whether a step that failed is tried again by calling the function again.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -102,6 +129,10 @@ class Report:
     size: int = 0
     parallel: bool = False
     blocked: bool = False
+    go_on: GoOn | None = None
+    seen: int = 0
+    keeps: dict[str, object] | None = None
+    retries_call: bool = False
 
     @property
     def finished(self) -> bool:

@@ -99,7 +99,7 @@ class Router:
         event = arrival.event
         if event.name == INVOKED:
             with self.database.autocommit() as connection:
-                found = functions.get(connection, invoking.wanted(arrival))
+                found = functions.find(connection, invoking.wanted(arrival))
             return [found] if found is not None and found.archived_at is None else []
         named = functions.triggered_by(self.database, trigger_names.candidates(event.name))
         if not named:

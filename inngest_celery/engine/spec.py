@@ -105,6 +105,7 @@ class FunctionSpec:
         priority: an expression that gives the seconds by which a run goes ahead.
         shared: under which name its throttle and its own concurrency are shared with whoever gives the same name.
         is_task: whether it is no function, but an ordinary Celery task that has limits.
+        url: where it is called, if it is a function of an app that is called over the wire.
     """
 
     id: str
@@ -127,6 +128,7 @@ class FunctionSpec:
     budget: Budget | None = None
     shared: str | None = None
     is_task: bool = False
+    url: str | None = None
 
     @property
     def max_attempts(self) -> int:
@@ -165,6 +167,7 @@ def read_spec(config: str) -> FunctionSpec:
         budget=_budget(raw.get("budget")),
         shared=raw.get("sharedLimits"),
         is_task=bool(raw.get("task")),
+        url=(step.get("runtime") or {}).get("url"),
     )
 
 

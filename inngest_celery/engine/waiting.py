@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from inngest_celery.engine import expressions
 from inngest_celery.opcodes import Opcode
+from inngest_celery.store.events import head_of
 from inngest_celery.store.rows import Event, Wait
 
 CANCEL = "cancel"
@@ -66,4 +67,4 @@ def anchors(paths: list[str], variable: Mapping[str, object]) -> list[str]:
 
 def as_variable(event: Event) -> dict[str, object]:
     """Give an event as expressions see it."""
-    return {"name": event.name, "id": event.external_id, "ts": event.ts, "data": json.loads(event.data), "user": {}}
+    return {**head_of(event), "data": json.loads(event.data)}

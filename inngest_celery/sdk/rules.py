@@ -34,13 +34,22 @@ def check(function: Function[Any]) -> None:
     Raises:
         FunctionConfigInvalidError: the first rule that is broken; its ``code`` and ``path`` say which and where.
     """
-    opts = function.opts
     for problems in (
-        _identity(opts),
+        _identity(function.opts),
         _handlers(function),
         middleware_problems(function.middleware),
+        _count(function.triggers),
+        option_problems(function.opts, function.triggers),
+    ):
+        for path, code, message in problems:
+            raise FunctionConfigInvalidError(message, code=code, path=path)
+
+
+def option_problems(opts: FunctionOpts, triggers: Sequence[config.TriggerCron | config.TriggerEvent]) -> Problems:
+    """Say what is wrong with a function's options and triggers, wherever the function is."""
+    for problems in (
         _retries(opts),
-        _triggers(function.triggers),
+        _triggers(triggers),
         _concurrency(opts.concurrency or []),
         rate_problems("throttle", opts.throttle),
         rate_problems("rate_limit", opts.rate_limit),
@@ -52,8 +61,7 @@ def check(function: Function[Any]) -> None:
         _expressions(opts),
         _combinations(opts),
     ):
-        for path, code, message in problems:
-            raise FunctionConfigInvalidError(message, code=code, path=path)
+        yield from problems
 
 
 def _identity(opts: FunctionOpts) -> Problems:
@@ -103,9 +111,12 @@ def _retries(opts: FunctionOpts) -> Problems:
         yield "retries", _INVALID, f"must be 0 to {MAX_RETRIES}, not {opts.retries}"
 
 
-def _triggers(triggers: list[config.TriggerCron | config.TriggerEvent]) -> Problems:
+def _count(triggers: Sequence[config.TriggerCron | config.TriggerEvent]) -> Problems:
     if not 1 <= len(triggers) <= MAX_TRIGGERS:
         yield "trigger", _INVALID, f"a function has 1 to {MAX_TRIGGERS} triggers, not {len(triggers)}"
+
+
+def _triggers(triggers: Sequence[config.TriggerCron | config.TriggerEvent]) -> Problems:
     seen = set()
     for index, trigger in enumerate(triggers):
         path = f"trigger[{index}]"

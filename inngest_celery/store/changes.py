@@ -37,6 +37,20 @@ class RunEnd:
 
 
 @dataclass(slots=True)
+class SignalWait:
+    """A wait for a signal, whose name only one run may wait for at a time.
+
+    Attributes:
+        wait: one of the checkpoint's waits.
+        replaces: whether it takes the name over from another run; else there is a conflict.
+    """
+
+    wait: Wait
+    signal: str
+    replaces: bool
+
+
+@dataclass(slots=True)
 class Changes:
     """One checkpoint of one run, made under the lease of one job.
 
@@ -47,6 +61,7 @@ class Changes:
         attempts: failed attempts, for the history.
         jobs: what follows. One whose step is recorded or already has a job is left out.
         waits: waits to register together with their timeout jobs.
+        signals: those of the waits that are for a signal.
         events: events to store.
         routes: a route job for each of these events.
         costs: what steps have cost, to be recorded with their outcomes.
@@ -56,6 +71,8 @@ class Changes:
             carry out: the store then tells whether there are more by now.
         parallel: whether others may be working on the same run, so that the fast path is not safe.
         asked_at: when the waits were asked for; an event received since then may already satisfy them.
+        onward: the job that calls the function again, if there is something that it has not seen.
+        onward_after_all: whether it waits until no other job of the run is left.
     """
 
     job: Job
@@ -64,6 +81,7 @@ class Changes:
     attempts: list[Attempt] = field(default_factory=list)
     jobs: list[Job] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
+    signals: list[SignalWait] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     routes: list[Job] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
@@ -72,6 +90,8 @@ class Changes:
     known: int | None = None
     parallel: bool = False
     asked_at: int = 0
+    onward: Job | None = None
+    onward_after_all: bool = False
 
     @property
     def run_id(self) -> str:
@@ -88,6 +108,7 @@ class Applied:
         run: the run whose first job is leased to this worker, if there is one.
         costs: what this checkpoint, and no other, has recorded of costs, for flow control to count.
         news: others have recorded outcomes that the blocked function has not seen; its job is still leased.
+        conflict: the signal that another run waits for already; nothing was written.
     """
 
     refused: bool = False
@@ -95,3 +116,4 @@ class Applied:
     run: Run | None = None
     costs: list[Cost] = field(default_factory=list)
     news: bool = False
+    conflict: str | None = None

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from inngest_celery.store import costs, events, fast, jobs, runs, waits
+from inngest_celery.opcodes import Opcode
+from inngest_celery.store import costs, events, fast, jobs, runs, signals, waits
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
@@ -45,8 +46,12 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         run = runs.lock(connection, changes.run_id)
         if run is None or RunStatus(run.status).ended:
             return Applied(refused=True)
+        conflict = signals.conflict(connection, changes)
+        if conflict is not None:
+            return Applied(conflict=conflict)
         if not _end_job(connection, changes):
             return Applied(refused=True)
+        signals.take_over(connection, changes)
         if changes.job.kind is JobKind.TIMEOUT:
             waits.delete(connection, changes.run_id, changes.job.key)
         paid = costs.record(connection, changes.costs)
@@ -64,7 +69,10 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         inserted = _resume_satisfied(connection, changes, inserted, run.event_id, matches)
         routes = _send(connection, changes)
         news = _has_news(connection, changes, inserted)
-        if news:
+        if changes.onward is not None:
+            inserted += jobs.insert_missing(connection, [changes.onward]) if news else []
+            news = False
+        elif news:
             # The worker goes on with what it has not seen, under the lease that it has.
             jobs.insert(connection, [changes.job])
         due = [*inserted, *routes, *([changes.again] if changes.again else [])]
@@ -93,6 +101,8 @@ def _has_news(connection: sa.Connection, changes: Changes, inserted: list[Job]) 
     """
     if changes.known is None or any(job.leased_by for job in inserted):
         return False
+    if changes.onward_after_all and jobs.any_left(connection, changes.run_id):
+        return False
     return runs.count_steps(connection, changes.run_id) > changes.known
 
 
@@ -106,7 +116,7 @@ def _resume_satisfied(
     connection: sa.Connection, changes: Changes, inserted: list[Job], trigger_id: str, matches: Matches
 ) -> list[Job]:
     """Resume the new waits that an event satisfies which came in while they were being registered."""
-    open_waits = [wait for wait in changes.waits if wait.kind != "InvokeFunction"]
+    open_waits = [wait for wait in changes.waits if wait.kind == Opcode.WAIT_FOR_EVENT.value]
     if not open_waits:
         return inserted
     names = {wait.event_name for wait in open_waits}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
@@ -11,6 +12,19 @@ from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, values
 
 ROUTE_TASK = "inngest.route"
+
+
+def head_of(event: Event) -> dict[str, object]:
+    """Give an event as it stands on the wire, without its data."""
+    extra = json.loads(event.extra) if event.extra else {}
+    return {"name": event.name, "id": event.external_id, "ts": event.ts, "user": {}, **extra}
+
+
+def as_json(event: Event, *, with_data: bool = True) -> str:
+    """Give an event as JSON text, as it stands on the wire."""
+    head = json.dumps(head_of(event))
+    # The data is JSON text already, and may be megabytes: it is put in as it is.
+    return f'{head[:-1]}, "data": {event.data}}}' if with_data else head
 
 
 def route_job(event_id: str, *, now: int, due_at: int, sweep_at: int, queue: str) -> Job:

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from inngest_celery import ids
 from inngest_celery.store import schema
 from inngest_celery.store.database import Database
 from inngest_celery.store.direct import Statement
@@ -16,6 +17,8 @@ from inngest_celery.store.inserts import insert_new
 # What becomes of the new runs of a function that is paused: they are skipped, or held until it goes on. One that is
 # drained skips new runs and ends those that it has.
 SKIP, HOLD, DRAIN = "skip", "hold", "drain"
+# The task of all functions that are called over the wire: which those are is known to the database only.
+CALL_TASK = "inngest.call"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,21 @@ def triggered_by(database: Database, names: Sequence[str]) -> list[Triggered]:
 def get(connection: sa.Connection, function_id: str) -> FunctionRow | None:
     row = connection.execute(sa.select(schema.function).where(schema.function.c.id == function_id)).first()
     return FunctionRow(**row._mapping) if row else None
+
+
+def find(connection: sa.Connection, name: str) -> FunctionRow | None:
+    """Give a function by its full id, or by the UUID that stands for it on the wire."""
+    found = get(connection, name)
+    if found is not None or name.count("-") != 4:
+        return found
+    return next((row for row in all_of(connection) if ids.function_uuid(row.id) == name.lower()), None)
+
+
+def of_app(connection: sa.Connection, app_id: str) -> list[FunctionRow]:
+    """Give the functions of an app that start runs, by id."""
+    table = schema.function
+    query = sa.select(table).where(table.c.app_id == app_id, table.c.archived_at.is_(None)).order_by(table.c.id)
+    return [FunctionRow(**row._mapping) for row in connection.execute(query)]
 
 
 def all_of(connection: sa.Connection) -> list[FunctionRow]:

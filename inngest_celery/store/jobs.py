@@ -313,6 +313,13 @@ def milliseconds_early(database: Database, subject_id: str, key: str, now: int) 
     return None if due_at is None else int(due_at) - now
 
 
+def any_left(connection: sa.Connection, run_id: str) -> bool:
+    """Tell whether anything is still to be done for a run, apart from ending it when it is overdue."""
+    table = schema.job
+    left = sa.exists().where(table.c.subject_id == run_id, table.c.kind != JobKind.DEADLINE.value)
+    return bool(connection.execute(sa.select(left)).scalar_one())
+
+
 def exists(connection: sa.Connection, subject_id: str) -> bool:
     """Tell whether anything remains to be done for a run."""
     table = schema.job

@@ -54,6 +54,7 @@ class Event:
     data: str
     ts: int
     received_at: int
+    extra: str | None = None
 
 
 @dataclass(slots=True)

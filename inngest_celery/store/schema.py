@@ -33,7 +33,27 @@ event = sa.Table(
     sa.Column("data", Json, nullable=False, comment="JSON object"),
     sa.Column("ts", Time, nullable=False, comment="when it happened, as the sender says"),
     sa.Column("received_at", Time, nullable=False),
+    sa.Column("extra", Json, comment="JSON: user and v, if the sender gave them"),
     sa.Index("inngest_event_by_name", "name", "received_at"),
+    **_TABLE,
+)
+
+app = sa.Table(
+    "inngest_app",
+    metadata,
+    sa.Column("id", _text(255), primary_key=True, comment="the name that its functions' ids begin with"),
+    sa.Column("url", _text(1024), nullable=False, comment="where it is served; empty if it dials in"),
+    sa.Column("method", _text(16), nullable=False, comment="how it is reached: serve or connect"),
+    sa.Column("sdk", _text(64), nullable=False, comment="language and version of its SDK, as py:v0.5.19"),
+    sa.Column("framework", _text(64)),
+    sa.Column("platform", _text(64)),
+    sa.Column("version", _text(255), comment="its own version, as it says"),
+    sa.Column("checksum", _text(64), nullable=False, comment="of what it registered last"),
+    sa.Column("error", Json, comment="why its last synchronisation failed"),
+    sa.Column("discovered", sa.Boolean, nullable=False, comment="whether it was found, not given"),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("synced_at", Time, nullable=False),
+    sa.Column("archived_at", Time),
     **_TABLE,
 )
 

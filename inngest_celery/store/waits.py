@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence, Set
 
 import sqlalchemy as sa
 
-from inngest_celery.store import schema
+from inngest_celery.store import events, schema
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
@@ -127,9 +127,7 @@ def resume(connection: sa.Connection, run_id: str, key: str, memo: str, *, now: 
 
 def event_memo(event: Event) -> str:
     """Give what a wait for an event sees: the whole event, as JSON text."""
-    head = json.dumps({"name": event.name, "id": event.external_id, "ts": event.ts, "user": {}})
-    # The data is JSON text already, and may be megabytes: it is put in as it is.
-    return f'{head[:-1]}, "data": {event.data}}}'
+    return events.as_json(event)
 
 
 def job_from(row: sa.RowMapping) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Job
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
@@ -26,7 +27,7 @@ class Handoff:
         self._until = runtime.clock.now() + runtime.settings.slice_ms
         self._job: Job | None = None
         # Routing has no such limits of its own.
-        self._open = not first.function_id or may_share(runtime, first.function_id)
+        self._open = not first.function_id or may_share(runtime, first.function_id, first.task_name)
 
     def offer(self, job: Job) -> bool:
         """Take a job that may go, if it fits and none is taken."""
@@ -34,7 +35,7 @@ class Handoff:
         fits = self._open and self._job is None and now < self._until
         if not fits or job.flow is None or job.due_at > now or job.queue != self._queue:
             return False
-        if not may_share(self._runtime, job.function_id):
+        if not may_share(self._runtime, job.function_id, job.task_name):
             return False
         self._job = job
         return True
@@ -45,7 +46,9 @@ class Handoff:
         return job
 
 
-def may_share(runtime: Runtime, function_id: str) -> bool:
+def may_share(runtime: Runtime, function_id: str, task_name: str) -> bool:
     """Tell whether this worker has a function, and may execute it in a message that is another's."""
+    if task_name == CALL_TASK:
+        return True
     function = functions_of(runtime.app).get(function_id)
     return function is not None and _OWN_MESSAGE.isdisjoint(function.celery_options)

@@ -11,6 +11,7 @@ from celery.utils import uuid
 
 from inngest_celery.flow.places import starts_run
 from inngest_celery.store import jobs as job_rows
+from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Cost, Job, JobKind
 from inngest_celery.worker import messages
 from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
@@ -112,7 +113,9 @@ def _message_options(runtime: Runtime, job: Job) -> dict[str, Any]:
 
 def shadow_name(job: Job) -> str:
     """Give the name that logs and Flower show for a job."""
-    return f"{job.task_name} · {job.name}" if job.name else job.task_name
+    # Functions that are called over the wire have one task for all of them.
+    name = job.function_id if job.task_name == CALL_TASK else job.task_name
+    return f"{name} · {job.name}" if job.name else name
 
 
 def _leave_to_sweep(runtime: Runtime, jobs: Sequence[Job], error: Exception) -> None:

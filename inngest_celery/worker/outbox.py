@@ -44,14 +44,19 @@ class Outbox:
             MigrationNeeded: the database lacks our tables.
             DatabaseError: it cannot be reached.
         """
-        if self._runtime.sends_hints:
-            # Known before anything is stored. That the broker answers is not: the event is kept all the same.
-            self._runtime.broker_transport  # noqa: B018
         now = self._runtime.clock.now()
         stored = [
             _row(event, now, event_ids[position] if event_ids else ids.new(now))
             for position, event in enumerate(events)
         ]
+        return self.store(stored, session=session)
+
+    def store(self, stored: Sequence[rows.Event], *, session: object | None = None) -> list[str]:
+        """Store events that are rows already, and have them routed; see :meth:`send`."""
+        if self._runtime.sends_hints:
+            # Known before anything is stored. That the broker answers is not: the event is kept all the same.
+            self._runtime.broker_transport  # noqa: B018
+        now = self._runtime.clock.now()
         hint_ms = self._runtime.settings.hint_timeout_ms
         routes = [
             event_rows.route_job(event.id, now=now, due_at=now, sweep_at=now + hint_ms, queue=self._runtime.route_queue)
@@ -67,7 +72,7 @@ class Outbox:
             self._join(session, stored, routes)
         return [event.id for event in stored]
 
-    def _join(self, session: object, stored: list[rows.Event], routes: list[rows.Job]) -> None:
+    def _join(self, session: object, stored: Sequence[rows.Event], routes: list[rows.Job]) -> None:
         """Write in the caller's transaction; the hints go out once it has committed."""
         if isinstance(session, Session):
             with explained(self._runtime.database):

@@ -13,10 +13,13 @@ from celery import Celery
 from inngest_celery.sdk.errors import FunctionConfigInvalidError
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.function import Function
     from inngest_celery.sdk.limits import LimitedTask, LimitOpts
     from inngest_celery.store.functions import FunctionRow
+    from inngest_celery.worker.runtime import Runtime
 
 _ATTRIBUTE = "inngest_functions"
 _LIMITS = "inngest_limits"
@@ -34,13 +37,13 @@ def register(client: Inngest, function: Function[Any]) -> None:
     from inngest_celery.worker.tasks import define_function_task
 
     app = client.celery
-    _equip(app)
+    equip(app)
     functions_of(app)[function.id] = function
     define_function_task(app, function)
 
 
-def _equip(app: Celery) -> None:
-    """Give the workers of an app our sweep and our own tasks, when its first function or limited task is defined."""
+def equip(app: Celery) -> None:
+    """Give the workers of an app our sweep and our own tasks, if they do not have them yet."""
     from inngest_celery.worker.tasks import define_tasks
 
     if _EQUIPPED not in app.__dict__:
@@ -51,7 +54,7 @@ def _equip(app: Celery) -> None:
 def register_limits(client: Inngest, task: object, opts: LimitOpts) -> None:
     """Note the limits of a Celery task, which may not be made yet: its name is known when the app is ready."""
     app = client.celery
-    _equip(app)
+    equip(app)
     _noted_limits(app).append((task, client.app_id, opts))
 
 
@@ -119,7 +122,7 @@ def described(app: Celery, function: Function[Any] | LimitedTask, now: int) -> F
         id=function.id,
         app_id=app_id,
         config=config,
-        checksum=hashlib.sha256(f"{config}\0{queue}".encode()).hexdigest(),
+        checksum=checksum_of(config, queue),
         version=1,
         task_name=task_name,
         queue=queue,
@@ -133,8 +136,8 @@ def synchronise(app: Celery, functions: Iterable[Function[Any] | LimitedTask]) -
 
     Limited tasks stand beside them: whoever tells Redis of limits finds theirs there.
     """
-    from inngest_celery.engine import ticks
     from inngest_celery.store import functions as function_rows
+    from inngest_celery.store import waits
     from inngest_celery.worker.runtime import runtime_of
 
     runtime = runtime_of(app)
@@ -142,26 +145,36 @@ def synchronise(app: Celery, functions: Iterable[Function[Any] | LimitedTask]) -
     with runtime.database.transaction() as connection:
         stored = {row.id: row for row in function_rows.all_of(connection)}
         for function in functions:
-            row = described(app, function, now)
-            before = stored.get(function.id)
-            if before is not None and before.checksum == row.checksum and before.archived_at is None:
-                continue
-            row = replace(row, version=before.version + 1 if before else 1)
-            triggers = [
-                (trigger["event"], trigger.get("expression"))
-                for trigger in json.loads(row.config)["triggers"]
-                if "event" in trigger
-            ]
-            function_rows.save(connection, row, triggers)
-            ticks.schedule(connection, row, now, horizon_ms=runtime.settings.horizon_ms, queue=runtime.route_queue)
-    _prepare_topics(app)
-
-
-def _prepare_topics(app: Celery) -> None:
-    """Make the topics that cancellations lock, so that a route need not stop to make them."""
-    from inngest_celery.store import waits
-    from inngest_celery.worker.runtime import runtime_of
-
+            save(connection, runtime, described(app, function, now), stored.get(function.id))
     names = {cancel.event for function in functions_of(app).values() for cancel in function.opts.cancel or []}
     if names:
-        waits.prepare_topics(runtime_of(app).database, names)
+        # Cancellations lock them, and a route need not stop to make them.
+        waits.prepare_topics(runtime.database, names)
+
+
+def checksum_of(config: str, queue: str) -> str:
+    """Give what changes when a function has to be stored anew."""
+    return hashlib.sha256(f"{config}\0{queue}".encode()).hexdigest()
+
+
+def save(connection: sa.Connection, runtime: Runtime, row: FunctionRow, before: FunctionRow | None) -> None:
+    """Store a function that is new or has changed, with its triggers and its next tick.
+
+    Args:
+        row: the function, as of now.
+        before: as it was stored, if it was.
+    """
+    from inngest_celery.engine import ticks
+    from inngest_celery.store import functions as function_rows
+
+    if before is not None and before.checksum == row.checksum and before.archived_at is None:
+        return
+    row = replace(row, version=before.version + 1 if before else 1)
+    triggers = [
+        (trigger["event"], trigger.get("expression"))
+        for trigger in json.loads(row.config)["triggers"]
+        if "event" in trigger
+    ]
+    function_rows.save(connection, row, triggers)
+    settings = runtime.settings
+    ticks.schedule(connection, row, row.updated_at, horizon_ms=settings.horizon_ms, queue=runtime.route_queue)

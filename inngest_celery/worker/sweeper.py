@@ -18,6 +18,7 @@ from inngest_celery.settings import SettingsError
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import leases
 from inngest_celery.store.database import DatabaseError
+from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Job
 from inngest_celery.worker import hints
 from inngest_celery.worker.flow_clock import FlowClock, tell_limits
@@ -151,7 +152,9 @@ def sweep_once(runtime: Runtime) -> Swept | None:
 
 def _report_orphans(runtime: Runtime, jobs: list[Job]) -> None:
     """Say which functions runs wait for in vain. They go on when a worker has them again; nothing is given up."""
-    unanswered = Counter(job.function_id for job in jobs if job.hints >= _IN_VAIN and job.function_id)
+    # Functions that are called over the wire are no worker's own.
+    ours = [job for job in jobs if job.function_id and job.task_name != CALL_TASK]
+    unanswered = Counter(job.function_id for job in ours if job.hints >= _IN_VAIN)
     if not unanswered:
         return
     known = functions_of(runtime.app).keys() | limited_tasks_of(runtime.app).keys()

@@ -23,7 +23,7 @@ from inngest_celery.store import functions as function_rows
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.events import ROUTE_TASK
-from inngest_celery.store.functions import FunctionRow
+from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, hints, sweeper
@@ -71,8 +71,8 @@ class FunctionTask(Task):  # type: ignore[misc]
 
 def define_tasks(app: Celery) -> None:
     """Give a Celery app the tasks that belong to no function, and its workers our sweep."""
-    for name in (ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK, *pending.TASKS.values()):
-        app.task(name=name, bind=True, shared=False, acks_late=True, ignore_result=True, typing=False)(_perform)
+    for name in (CALL_TASK, ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK, *pending.TASKS.values()):
+        app.task(name=name, bind=True, shared=False, acks_late=True, ignore_result=True, typing=False)(_run_own)
     sweeper.install(app)
 
 
@@ -89,6 +89,11 @@ def define_function_task(app: Celery, function: Function[Any]) -> None:
         inngest_function_id=function.id,
         **options,
     )(_run_function)
+
+
+def _run_own(self: Task, run: str, step: str) -> Any:
+    body = current_body()
+    return body() if body is not None else _perform(self, run, step)
 
 
 def _run_function(self: FunctionTask, *args: Any, **kwargs: Any) -> Any:
@@ -228,7 +233,7 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | 
 
     def may_keep(function: FunctionRow) -> bool:
         # Even at slice 0: to find a run's first step is no step, so it needs no hop.
-        return function.queue == job.queue and may_share(runtime, function.id)
+        return function.queue == job.queue and may_share(runtime, function.id, function.task_name)
 
     router = Router(
         database=runtime.database,
@@ -249,7 +254,7 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | 
     if applied.run is None:
         return
     kept = next(job for job in applied.jobs if job.leased_by)
-    function = functions_of(runtime.app)[kept.function_id]
+    function = _function_of(runtime, kept)
     runtime.executor.carry_on(Claimed(kept, applied.run, claimed.event), function, task_id)
 
 
@@ -264,8 +269,13 @@ def _put_off(runtime: Runtime, job: Job, error: redis.RedisError) -> None:
     job_rows.put_back(runtime.database, job, runtime.clock.now() + runtime.settings.hint_timeout_ms)
 
 
-def _function_of(runtime: Runtime, job: Job) -> Function[Any]:
-    function = functions_of(runtime.app).get(job.function_id)
+def _function_of(runtime: Runtime, job: Job) -> Function[Any] | FunctionRow:
+    function: Function[Any] | FunctionRow | None
+    if job.task_name == CALL_TASK:
+        with runtime.database.autocommit() as connection:
+            function = function_rows.get(connection, job.function_id)
+    else:
+        function = functions_of(runtime.app).get(job.function_id)
     if function is None:
         raise FunctionNotFoundError(
             f"Run {job.subject_id} belongs to the function {job.function_id!r}, which this app does not define. "

@@ -51,7 +51,7 @@ class Dev:
         self._env = {**without, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*CLI, "dev", "-A", "proj", "-P", "threads", *options],
+                [*CLI, "dev", "-A", "proj", "-P", "threads", "-p", "0", *options],
                 cwd=directory,
                 env=self._env,
                 stdin=subprocess.DEVNULL,
@@ -186,8 +186,3 @@ def test_a_database_that_the_code_fixes_cannot_be_replaced(start_dev: StartDev, 
     dev = start_dev("--embedded", OWN_DATABASE=f"sqlite:///{tmp_path / 'own.db'}")
     assert dev.process.wait(30) == 4
     assert "(embedded_database_fixed)" in dev.log
-
-
-def test_an_app_must_be_named(tmp_path: Path) -> None:
-    done = subprocess.run([*CLI, "dev"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
-    assert done.returncode == 2

@@ -172,7 +172,9 @@ def test_more_than_10_mib_start_it_before_it_is_full(bench: Bench) -> None:
     assert outputs(bench) == [[0, 1, 2, 3]]
     [finished] = bench.events("inngest/function.finished")
     told = json.loads(finished.data)["events"]
-    assert [sorted(event) for event in told] == [["id", "name", "ts"]] * 4, "what is too much for one row is left out"
+    assert [sorted(event) for event in told] == [["id", "name", "ts", "user"]] * 4, (
+        "what is too much for one row is left out"
+    )
     bench.advance(minutes=1)
     assert outputs(bench) == [[0, 1, 2, 3], [4]]
 

@@ -17,7 +17,7 @@ from inngest_celery.experimental.ai import openai
 from inngest_celery.store import checkpoint, limits, schema
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.rows import Event, RunStatus
-from inngest_celery.worker import execute
+from inngest_celery.worker import execute, turns
 from inngest_celery.worker.runs import RunInfo
 from tests.functions.bench import Bench
 from tests.sdk import event_server
@@ -206,7 +206,8 @@ def test_a_body_that_ran_twice_costs_once(bench: Bench, place: str, monkeypatch:
     async def fn(ctx: inngest.Context) -> None:
         await ctx.step.run("step", partial(body, bench, "step"), cost=lambda _: 10 * bench.calls["step"])
 
-    monkeypatch.setattr(execute, "crash_point", die)
+    for module in (execute, turns):
+        monkeypatch.setattr(module, "crash_point", die)
     run = begin(bench)
     with pytest.raises(Died):
         bench.inline.drain()

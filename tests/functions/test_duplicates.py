@@ -12,7 +12,7 @@ import pytest
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.rows import JobKind, RunStatus
-from inngest_celery.worker import execute
+from inngest_celery.worker import turns
 from tests.functions.bench import Bench
 
 LEASE_MS = 30_000
@@ -119,7 +119,7 @@ def test_a_worker_dies_when_it_has_recorded_its_branch_and_goes_on_with_the_othe
     def fn(ctx: inngest.ContextSync) -> None:
         ctx.group.parallel(tuple(partial(ctx.step.run, name, partial(branch, name)) for name in ("left", "right")))
 
-    monkeypatch.setattr(execute, "crash_point", die_once_both_are_recorded)
+    monkeypatch.setattr(turns, "crash_point", die_once_both_are_recorded)
     with pytest.raises(Died):
         bench.run()
     [job] = bench.rows(schema.job)

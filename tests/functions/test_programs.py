@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import inngest_celery as inngest
 from inngest_celery.store import schema
-from inngest_celery.worker import execute as execute_module
+from inngest_celery.worker import execute, turns
 from inngest_celery.worker import tasks as tasks_module
 from tests.functions import programs
 from tests.functions.bench import Bench
@@ -49,7 +49,8 @@ class Mortality:
     @contextmanager
     def at_work(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(execute_module, "crash_point", self.pass_by)
+            for module in (execute, turns):
+                patch.setattr(module, "crash_point", self.pass_by)
             patch.setattr(tasks_module, "crash_point", self.pass_by)
             yield
 

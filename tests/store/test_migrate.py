@@ -41,7 +41,7 @@ LATER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "later", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "later", "HEAD", None, None
 
 def upgrade():
     op.create_table("inngest_later", sa.Column("id", sa.Integer, primary_key=True))
@@ -173,7 +173,8 @@ def test_a_database_that_is_not_migrated_is_refused(database: Database) -> None:
 def test_an_older_release_is_upgraded(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade(database)
     shutil.copytree(ROOT / "migrations", tmp_path / "later")
-    (tmp_path / "later" / "versions" / "later.py").write_text(LATER)
+    newest = max(path.stem for path in (ROOT / "migrations" / "versions").glob("*.py")).partition("_")[0]
+    (tmp_path / "later" / "versions" / "later.py").write_text(LATER.replace("HEAD", newest))
     monkeypatch.setattr(migrate, "_location", lambda: tmp_path / "later")
     assert state_of(database) is MigrationState.BEHIND
     with pytest.raises(MigrationNeeded, match="older release"):

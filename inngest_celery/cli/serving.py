@@ -1,0 +1,85 @@
+"""The HTTP server of ``dev`` and ``start``: a thread beside the one that looks after the worker."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from inngest_celery.cli.group import Failure
+
+if TYPE_CHECKING:
+    import uvicorn
+    from celery import Celery
+
+    from inngest_celery.server.state import Options
+
+_STOP_S = 10.0
+_START_S = 30.0
+
+
+@contextmanager
+def serving(app: Celery, options: Options, host: str, port: int) -> Iterator[int]:
+    """Serve HTTP meanwhile; gives the port.
+
+    Args:
+        app: the Celery app.
+        options: how to serve.
+        host, port: where; port 0 takes any that is free.
+
+    Raises:
+        Failure: the port is taken, or what it takes is not installed.
+    """
+    try:
+        import uvicorn
+
+        from inngest_celery.server.application import create_app
+    except ImportError as error:
+        raise Failure(
+            "server_missing",
+            f"The HTTP server needs more packages ({error.name} is missing): pip install 'inngest-celery[server]'.",
+        ) from error
+    from inngest_celery.worker.runtime import runtime_of
+
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        create_app(runtime_of(app), options), log_level="warning", access_log=False, timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    # Not the main thread: Ctrl-C ends the worker first, and us after it.
+    thread = threading.Thread(target=server.run, args=([listening],), name="inngest-http", daemon=True)
+    thread.start()
+    try:
+        _wait_started(server, thread)
+        yield int(listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_S)
+        listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise Failure(
+            "port_unavailable", f"Cannot listen on {host}:{port} ({error.strerror}). Choose another one with --port."
+        ) from error
+    listening.listen(2048)
+    return listening
+
+
+def _wait_started(server: uvicorn.Server, thread: threading.Thread) -> None:
+    ready = threading.Event()
+    for _ in range(round(_START_S / 0.02)):
+        if server.started or not thread.is_alive():
+            break
+        ready.wait(0.02)
+    if not server.started:
+        raise Failure("server_failed", "The HTTP server did not start; the log above says why.")

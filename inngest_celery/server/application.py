@@ -1,0 +1,67 @@
+"""Puts the server together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from inngest_celery.server import discovery, errors, events, info, runs, syncing
+from inngest_celery.server.state import VERSION, Options, Server
+from inngest_celery.worker.registry import equip
+from inngest_celery.worker.runtime import Runtime
+
+_ROUTERS = (events.router, syncing.router, info.router, runs.router)
+
+
+def create_app(runtime: Runtime, options: Options) -> FastAPI:
+    """Make the ASGI application of a server.
+
+    Args:
+        runtime: the Celery app's side: where events are stored, and work is announced.
+        options: how it is run.
+
+    Example: ``uvicorn.run(create_app(runtime_of(celery_app), Options()), port=8288)``
+
+    Mirrors https://www.inngest.com/docs/self-hosting
+    """
+    server = Server(runtime, options)
+    # The tasks that its jobs are for must be known here, too, if they are done here.
+    equip(runtime.app)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        looking = asyncio.create_task(discovery.look(server))
+        yield
+        looking.cancel()
+        with suppress(asyncio.CancelledError):
+            await looking
+
+    app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.server = server
+    errors.install(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(_SaysItsKind, kind=server.kind)
+    return app
+
+
+class _SaysItsKind:
+    """Tells with every response what the server is, as SDKs want to know it."""
+
+    def __init__(self, app: ASGIApp, kind: str) -> None:
+        self._app = app
+        self._header = (b"x-inngest-server-kind", kind.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), self._header]
+            await send(message)
+
+        await self._app(scope, receive, tell)

@@ -1,0 +1,54 @@
+"""Errors in the form that clients of the official server know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+
+class ApiError(Exception):
+    """A request that is refused, and what its sender is told.
+
+    Args:
+        status: the HTTP status.
+        message: what happened, and what to do.
+        code: stable.
+        data: more about it.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, code: str = "invalid_request", data: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.data = status, code, data
+
+    def to_response(self) -> JSONResponse:
+        body: dict[str, object] = {"error": str(self), "status": self.status, "code": self.code}
+        if self.data is not None:
+            body["data"] = self.data
+        return JSONResponse(body, self.status)
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer with these errors."""
+
+    @app.exception_handler(ApiError)
+    def refuse(request: Request, error: ApiError) -> JSONResponse:
+        return error.to_response()
+
+    @app.exception_handler(RequestValidationError)
+    def refuse_input(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return ApiError(400, f"{place}: {first['msg']}").to_response()
+
+    @app.exception_handler(HTTPException)
+    def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
+        response = ApiError(error.status_code, str(error.detail), code=code).to_response()
+        response.headers.update(error.headers or {})
+        return response

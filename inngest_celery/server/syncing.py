@@ -1,0 +1,147 @@
+"""Synchronising: apps register by themselves, or are asked to at their address."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import httpx
+from fastapi import APIRouter, Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from inngest_celery.drivers.http import addresses as networks
+from inngest_celery.drivers.http.signing import canonical, is_signed, sign
+from inngest_celery.server import registration
+from inngest_celery.server.access import require_signing_key
+from inngest_celery.server.addresses import normalised
+from inngest_celery.server.errors import ApiError
+from inngest_celery.server.state import Server, Serving
+from inngest_celery.store import apps
+
+router = APIRouter(dependencies=[Depends(require_signing_key)])
+logger = logging.getLogger(__name__)
+
+_TIMEOUT_S = 10.0
+_KIND, _EXPECTED = "X-Inngest-Server-Kind", "x-inngest-expected-server-kind"
+_SYNC_KIND, _IN_BAND = "x-inngest-sync-kind", ("in_band", "in-band")
+_MAX_BODY = 16 * 1024 * 1024
+
+
+@router.post("/fn/register")
+async def register(request: Request, server: Serving) -> JSONResponse:
+    """Register an app with its functions, or leave everything as it is if nothing has changed."""
+    expected = request.headers.get(_EXPECTED)
+    if expected and expected != server.kind:
+        raise ApiError(
+            400,
+            f"The app expects a server of kind {expected!r}, and this one is {server.kind!r}. Set or unset INNGEST_DEV "
+            "in the app.",
+            code="server_kind_mismatch",
+        )
+    body = await request.body()
+    if len(body) > _MAX_BODY:
+        raise ApiError(413, f"the registration has more than {_MAX_BODY} bytes", code="body_invalid")
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"the body is no JSON: {error}", code="body_invalid") from None
+    read = registration.read(given)
+    if not read.url and read.deploy_type != apps.CONNECT:
+        raise ApiError(400, "url: the app does not say where it is served", code="config_invalid")
+    done = await run_in_threadpool(registration.register, server, read)
+    return _answer(done)
+
+
+@router.delete("/fn/remove")
+def remove(server: Serving, url: str) -> JSONResponse:
+    """Archive the app that is served at an address. Runs that it has go on."""
+    with server.runtime.database.autocommit() as connection:
+        app = apps.at(connection, normalised(url))
+    if app is None or not registration.remove(server, app.id):
+        raise ApiError(404, f"no app is registered at {url}", code="not_found")
+    return JSONResponse({"ok": True})
+
+
+def sync(server: Server, url: str, *, discovered: bool = False) -> registration.Registered | None:
+    """Ask an app to register: in its answer where it can, else by a request of its own.
+
+    Args:
+        server: where.
+        url: where the app is served.
+        discovered: whether that was found out, and not given.
+
+    Returns:
+        What was registered, if the app's answer had it in it.
+
+    Raises:
+        ApiError: the app cannot be reached, or has refused.
+    """
+    url = normalised(url)
+    response = ping(server, url)
+    if response.headers.get(_SYNC_KIND, "").lower() not in _IN_BAND:
+        return None
+    keys = server.settings.signing_keys
+    signature = response.headers.get("x-inngest-signature", "")
+    now_s = server.runtime.clock.now() // 1000
+    if keys and not is_signed(keys, response.content.rstrip(b"\n"), signature, now_s):
+        raise ApiError(401, f"the answer of {url} is not signed with this server's key", code="invalid_signing_key")
+    given: dict[str, Any] = response.json()
+    language, version = given.get("sdk_language", ""), given.get("sdk_version", "")
+    said = registration.read({**given, "sdk": f"{language}:v{str(version).removeprefix('v')}"})
+    return registration.register(server, said.model_copy(update={"url": said.url or url}), discovered=discovered)
+
+
+def ping(server: Server, url: str) -> httpx.Response:
+    """Send an app the request that has it register.
+
+    Raises:
+        ApiError: it cannot be reached, or has refused; ``code`` says which.
+    """
+    keys = server.settings.signing_keys
+    body = canonical({"url": url})
+    headers = {"Content-Type": "application/json", _KIND: server.kind, "User-Agent": "Inngest"}
+    if keys:
+        headers |= {
+            "X-Inngest-Signature": sign(keys[0], body, server.runtime.clock.now() // 1000),
+            _SYNC_KIND: _IN_BAND[0],
+        }
+    try:
+        if not server.settings.calls_private:
+            networks.refuse_private(url)
+        response = httpx.put(url, content=body, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
+    except networks.PrivateAddressError as error:
+        raise ApiError(400, str(error), code=error.code) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ApiError(400, f"{url} cannot be reached: {error or type(error).__name__}", code="unreachable") from error
+    _refuse_failure(url, response)
+    return response
+
+
+_FAILURES = {
+    401: ("unauthorized", "refuses this server: is it the same signing key?"),
+    403: ("forbidden", "refuses this server"),
+    404: ("url_not_found", "has no app there: is the path right?"),
+}
+
+
+def _refuse_failure(url: str, response: httpx.Response) -> None:
+    if response.is_success:
+        if "x-inngest-sdk" not in response.headers:
+            raise ApiError(400, f"{url} answers, but not with an Inngest SDK", code="not_sdk")
+        return
+    code, why = _FAILURES.get(response.status_code, ("internal_server_error", "failed to synchronise"))
+    try:
+        told = response.json()
+    except ValueError:
+        told = None
+    said = f" It says: {told['message']}" if isinstance(told, dict) and told.get("message") else ""
+    code = str(told["code"]) if isinstance(told, dict) and told.get("code") else code
+    raise ApiError(400, f"{url} {why} (status {response.status_code}).{said}", code=code)
+
+
+def _answer(done: registration.Registered) -> JSONResponse:
+    return JSONResponse(
+        {"ok": True, "modified": done.modified, "sync_id": done.sync_id, "app_id": done.app_id, "message": "ok"}
+    )

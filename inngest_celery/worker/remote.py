@@ -1,0 +1,233 @@
+"""Turns at a run of a remote function: it is called over the wire, once for each step, and answers what comes next."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from inngest_celery import ids
+from inngest_celery.crash import crash_point
+from inngest_celery.drivers.http import answer as answers
+from inngest_celery.drivers.http import gateway, request, transport
+from inngest_celery.drivers.http.reading import Circumstances, report_of
+from inngest_celery.engine import expressions
+from inngest_celery.engine.decide import ONWARD, decide
+from inngest_celery.engine.report import Failure, GoOn, Outcome, Report
+from inngest_celery.engine.retries import is_final
+from inngest_celery.engine.spec import read_spec
+from inngest_celery.opcodes import Opcode
+from inngest_celery.store.changes import Applied, Changes
+from inngest_celery.store.functions import CALL_TASK, FunctionRow
+from inngest_celery.store.jobs import Claimed
+from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.worker.admission import Slot
+from inngest_celery.worker.runtime import Runtime
+from inngest_celery.worker.tracing import Shown, trace_in_place
+from inngest_celery.worker.turns import Turns
+
+logger = logging.getLogger(__name__)
+
+_UNKNOWN_VERSION = -1
+
+
+class RemoteError(Exception):
+    """An error of a remote function, for Celery to show. It is named as it is over there."""
+
+
+class RemoteTurns(Turns):
+    """The turns that one worker takes at a run of a remote function.
+
+    Every answer is written before the next call is made: what an app has done is not asked of it twice.
+    """
+
+    def __init__(
+        self, runtime: Runtime, claimed: Claimed, function: FunctionRow, task_id: str, slot: Slot | None
+    ) -> None:
+        super().__init__(runtime, claimed, read_spec(function.config), CALL_TASK, task_id, slot)
+        self._function_id = function.id
+        self._url = str(self._spec.url)
+
+    def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:
+        timers = self._load()
+        while True:
+            alone = self._alone
+            applied = self._settle(timers) if self._waits_for_others() else self._take_turn(timers)
+            timers = []
+            kept = self._kept(applied)
+            if kept is None:
+                return
+            self._job = kept
+            switch_lease(kept)
+            if not (alone and self._alone):
+                # Others have recorded what they did, too.
+                self._reload()
+                self._alone = kept.key.startswith(ONWARD) and not self._goes_on_after_each()
+
+    # What the job at hand says
+
+    @property
+    def _keeps(self) -> dict[str, Any]:
+        """What was kept with the job for whoever does it."""
+        kept: dict[str, Any] = json.loads(self._job.opts or "{}")
+        return kept
+
+    @property
+    def _version(self) -> int:
+        return int(self._keeps.get("v", _UNKNOWN_VERSION))
+
+    def _goes_on_after_each(self) -> bool:
+        return bool(self._keeps.get("race")) or 0 <= self._version < 2
+
+    def _waits_for_others(self) -> bool:
+        """Tell whether the function is not to be called before steps that others carry out are done, too."""
+        if self._alone or self._goes_on_after_each() or self._job.key.startswith(ONWARD):
+            return False
+        return self._job.kind in (JobKind.SLEEP, JobKind.TIMEOUT, JobKind.RESUME)
+
+    # Working
+
+    def _settle(self, timers: list[Outcome]) -> Applied:
+        """Record that a step is done, and go on if it was the last one of those that are waited for."""
+        self._alone = False
+        known = len(self._memos)
+        keeps: dict[str, object] = {"v": self._version}
+        report = Report(outcomes=timers, known=known, parallel=True, go_on=GoOn.AFTER_ALL, keeps=keeps)
+        return self._write(self._decide(report), timers)
+
+    def _take_turn(self, timers: list[Outcome]) -> Applied:
+        """Call the function, or make the request that it asked for, and write what came of it."""
+        crash_point("before_body")
+        if self._job is self._own_job:
+            report = self._work(self._task_id)
+            self.error = _error_of(report)
+        else:
+            report = trace_in_place(
+                self._runtime.app,
+                self._task_name,
+                shadow=self._shadow,
+                run_id=self._run.id,
+                key=self._job.key,
+                attempt=self._job.attempt,
+                body=self._work,
+                show=_shown,
+            )
+        crash_point("after_body")
+        own = report.outcomes
+        report.outcomes = [*timers, *own]
+        applied = self._write(self._decide(report), own)
+        if applied.conflict is not None:
+            report.failure = _signal_conflict(applied.conflict)
+            applied = self._write(self._decide(report), own)
+        self._alone = not report.parallel
+        self._memos.update({outcome.key: outcome.memo for outcome in own if outcome.memo is not None})
+        return applied
+
+    @property
+    def _shadow(self) -> str:
+        return f"{self._function_id} · {self._job.name}" if self._job.name else self._function_id
+
+    def _work(self, task_id: str) -> Report:
+        wanted = self._keeps.get("gateway")
+        if wanted is not None and self._job.key not in self._memos:
+            return self._make_request(wanted, task_id)
+        self._asked_at = started_at = self._clock.now()
+        call = self._call()
+        try:
+            answer = answers.read(self._post(call), self._clock.now())
+        except transport.NoResponse as error:
+            answer = answers.Answer(failure=error.failure)
+        races = bool(self._keeps.get("race"))
+        found = Circumstances(self._alone, races, started_at, self._clock.now(), task_id)
+        return report_of(call, answer, found)
+
+    def _call(self) -> request.Call:
+        job = self._job
+        targeted = job.kind is JobKind.STEP and job.key not in self._memos
+        return request.Call(
+            url=self._url,
+            function_id=self._function_id,
+            run_id=self._run.id,
+            step=job.key if targeted else request.DISCOVERY,
+            events=self._batch or [self._event],
+            memos=self._memos,
+            attempt=job.attempt,
+            max_attempts=self._spec.max_attempts,
+            version=self._version,
+            plan_only=not self._alone,
+            job_id=f"{job.subject_id}.{job.key}",
+            generation=job.fence,
+            request_id=ids.new(self._clock.now()),
+        )
+
+    def _post(self, call: request.Call) -> transport.Response:
+        settings = self._runtime.settings
+        body = request.body_of(call)
+        at_s = self._clock.now() // 1000
+        key = next(iter(settings.signing_keys), None)
+        headers = request.headers_of(call, body, key=key, kind=settings.server_kind, at_s=at_s)
+        url = transport.with_step(call.url, call.step)
+        return transport.post(url, body, headers, private=settings.calls_private)
+
+    def _make_request(self, wanted: dict[str, Any], task_id: str) -> Report:
+        """Make the request of a gateway step."""
+        started_at = self._clock.now()
+        memo, failure = None, None
+        try:
+            memo = f'{{"data":{gateway.perform(wanted, private=self._runtime.settings.calls_private)}}}'
+        except gateway.GatewayFailed as error:
+            failure = error.failure
+            if is_final(failure, self._job.attempt, self._spec.max_attempts):
+                memo = f'{{"error":{failure.to_json()}}}'
+        outcome = Outcome(
+            key=self._job.key,
+            name=self._job.name,
+            op=Opcode(wanted["op"]),
+            attempt=self._job.attempt,
+            memo=memo,
+            failure=failure,
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            task_id=task_id,
+        )
+        return Report(
+            outcomes=[outcome],
+            known=len(self._memos) + (memo is not None),
+            seen=len(self._memos),
+            parallel=not self._alone,
+            go_on=GoOn.AFTER_EACH if self._goes_on_after_each() else GoOn.AFTER_ALL,
+            keeps={"v": self._version},
+        )
+
+    # Writing
+
+    def _decide(self, report: Report) -> Changes:
+        try:
+            return decide(self._turn(), report)
+        except (expressions.ExpressionError, expressions.EvaluationError) as error:
+            failure = Failure("InvalidExpression", str(error), code=error.code, retriable=False)
+            return decide(self._turn(), Report(outcomes=report.outcomes, failure=failure, known=report.known))
+
+
+def _error_of(report: Report) -> RemoteError | None:
+    """Give what failed of a call, for Celery to show."""
+    failures = [report.failure, *(outcome.failure for outcome in report.outcomes)]
+    found = next((failure for failure in failures if failure is not None), None)
+    return None if found is None else RemoteError(f"{found.name}: {found.message}")
+
+
+def _shown(report: Report) -> Shown:
+    error = _error_of(report)
+    retries = error is not None and not any(outcome.memo for outcome in report.outcomes)
+    return Shown(report.output, error, retries=retries)
+
+
+def _signal_conflict(signal: str) -> Failure:
+    return Failure(
+        "SignalConflict",
+        f"another run waits for the signal {signal!r} already; wait for it with conflict: replace to take it over, or "
+        "for another one",
+        code="signal_conflict",
+        retriable=False,
+    )

@@ -1,0 +1,217 @@
+"""A worker's turn at a job, whatever the function is: what is recorded before, what may be decided, what is written."""
+
+from __future__ import annotations
+
+import json
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+
+from inngest_celery.crash import crash_point
+from inngest_celery.engine import policies, waiting
+from inngest_celery.engine.decide import decide
+from inngest_celery.engine.report import Failure, Outcome, Report
+from inngest_celery.engine.spec import FunctionSpec
+from inngest_celery.engine.turn import Turn
+from inngest_celery.opcodes import Opcode
+from inngest_celery.store import checkpoint, events, rows, runs
+from inngest_celery.store.changes import Applied, Changes
+from inngest_celery.store.jobs import Claimed
+from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.worker import bridge, hints
+from inngest_celery.worker.admission import Slot
+from inngest_celery.worker.runtime import Runtime
+from inngest_celery.worker.tracing import Shown
+
+logger = logging.getLogger(__name__)
+
+# So many workers may die at one job of a run before the run itself is held responsible.
+MOST_LOST = 10
+
+_OVER_BUDGET = Failure(
+    name="BudgetExceededError",
+    message="The budget of this function is spent, so the run was stopped before its next step. "
+    "Raise the budget, or wait until its window has passed, and send the event again.",
+    code="budget_exceeded",
+    retriable=False,
+)
+_TIMED_OUT = {
+    "name": "InngestInvokeTimeoutError",
+    "error": "InngestInvokeTimeoutError",
+    "message": "Timed out waiting for invoked function to complete",
+    "stack": None,
+}
+
+
+class Turns(ABC):
+    """The turns that one worker takes at one run, one after the other.
+
+    Args:
+        claimed: the job, leased to this worker, with its run and event.
+        spec: the function's configuration.
+        task_name: the Celery task of its jobs.
+        task_id: the Celery task that this happens in.
+        slot: the places that are held for the job, if something limits it.
+
+    Attributes:
+        error: of the job's own attempt, if it failed, for Celery to show.
+    """
+
+    def __init__(
+        self, runtime: Runtime, claimed: Claimed, spec: FunctionSpec, task_name: str, task_id: str, slot: Slot | None
+    ) -> None:
+        assert claimed.run is not None
+        assert claimed.event is not None
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._run, self._event, self._job = claimed.run, claimed.event, claimed.job
+        self._task_name = task_name
+        self._task_id = task_id
+        self._slot = slot
+        # What a step costs may leave nothing for the next one: each is asked for.
+        self._metered = policies.budget_of(claimed.job.flow) is not None
+        self._spec = spec
+        self._keep_until = self._clock.now() + runtime.settings.slice_ms
+        self._hot = runtime.settings.slice_ms > 0
+        self._asked_at = self._clock.now()
+        self._claimed_memos = claimed.memos
+        self._memos: dict[str, str] = {}
+        self._own_job = claimed.job
+        # While no other job of the run exists, nobody else can have planned the step that the function comes to.
+        self._alone = claimed.alone
+        self.error: BaseException | None = None
+
+    def run(self, switch_lease: Callable[[Job], None]) -> None:
+        """Take turns until the run is over, goes cold or is another's.
+
+        Args:
+            switch_lease: told which job to hold from now on.
+        """
+        # Every claim raises the fence, every counted attempt explains one claim: the rest are workers that died.
+        if self._job.fence - self._job.attempt > MOST_LOST:
+            self._give_up(self._lost_workers())
+            return
+        if self._slot is not None and self._slot.over_budget:
+            self._give_up(_OVER_BUDGET)
+            return
+        self._carry_on(switch_lease)
+
+    @abstractmethod
+    def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:
+        """Let the function go on from what is recorded."""
+
+    def _lost_workers(self) -> Failure:
+        return Failure(
+            name="WorkerLostError",
+            message=f"{MOST_LOST} workers died, one after the other, at {self._job.name or 'the start'} of this run. "
+            "Look for a crash, a lack of memory or a time limit; then send the event again.",
+            code="worker_lost",
+            retriable=False,
+        )
+
+    def _give_up(self, failure: Failure) -> None:
+        """Fail the run here: one that takes its workers down with it, or one over its budget."""
+        changes = decide(self._turn(), Report(failure=failure))
+        applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
+        logger.error("%s", failure.message, extra={"action": failure.code, "run_id": self._run.id})
+        hints.publish(self._runtime, applied.jobs, self._slot, run_ended=not applied.refused)
+
+    # Opening
+
+    @cached_property
+    def _batch(self) -> list[rows.Event]:
+        """The events that were collected for the run, if they were."""
+        if self._run.batch is None:
+            return []
+        with self._runtime.database.autocommit() as connection:
+            return events.of_run(connection, self._run.id)
+
+    def _load(self) -> list[Outcome]:
+        """Read what is recorded; a timer that went off is the outcome of its step."""
+        job = self._job
+        database = self._runtime.database
+        if job.kind is JobKind.START:
+            # Nothing is recorded before the first job ends.
+            if self._run.started_at is None:
+                with database.autocommit() as connection:
+                    runs.start(connection, self._run.id, self._clock.now())
+        elif self._claimed_memos is not None:
+            self._memos = self._claimed_memos
+        else:
+            self._reload()
+        if job.kind not in (JobKind.SLEEP, JobKind.TIMEOUT):
+            return []
+        op = Opcode.SLEEP if job.kind is JobKind.SLEEP else Opcode(json.loads(job.opts or "{}")["op"])
+        memo = f'{{"error":{json.dumps(_TIMED_OUT)}}}' if op is Opcode.INVOKE else "null"
+        self._memos[job.key] = memo
+        return [Outcome(job.key, job.name, op, job.attempt, memo, job.created_at, self._clock.now())]
+
+    def _reload(self) -> None:
+        """Read what is recorded by now."""
+        with self._runtime.database.autocommit() as connection:
+            self._memos = runs.memos(connection, self._run.id)
+
+    # Writing
+
+    def _write(self, changes: Changes, outcomes: list[Outcome]) -> Applied:
+        """Write what was decided on, and see that what follows is known to whoever does it."""
+        crash_point("before_checkpoint")
+        applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
+        crash_point("after_checkpoint")
+        if applied.refused:
+            self._tell_refused(outcomes)
+            return applied
+        if applied.conflict is not None:
+            return applied
+        goes_on = applied.news or self._kept(applied) is not None
+        ends = None if goes_on else self._slot
+        hints.publish(self._runtime, applied.jobs, ends, run_ended=changes.end is not None, costs=applied.costs)
+        if changes.end is not None and changes.end.deliver is None:
+            bridge.show_result(self._runtime, self._task_name, self._run.id, changes.end)
+        crash_point("after_hint")
+        return applied
+
+    def _kept(self, applied: Applied) -> Job | None:
+        """Give the job that this worker goes on with."""
+        return next((job for job in applied.jobs if job.leased_by == self._runtime.worker_name), None)
+
+    def _tell_refused(self, outcomes: list[Outcome]) -> None:
+        """Warn of work that was done in vain; to be late with nothing, as of two parallel branches one is, is usual."""
+        for outcome in outcomes:
+            if outcome.task_id is None:
+                # A timer went off; nobody did anything for it.
+                continue
+            logger.warning(
+                "The result of %s of run %s was not recorded: the run has ended, or its lease was lost.",
+                outcome.name,
+                self._run.id,
+                extra={"action": "checkpoint_refused", "run_id": self._run.id, "step": outcome.key},
+            )
+
+    def _turn(self) -> Turn:
+        runtime, now = self._runtime, self._clock.now()
+        settings = runtime.settings
+        interval = settings.retry_interval
+        return Turn(
+            run=self._run,
+            event=self._event,
+            batch=self._batch,
+            job=self._job,
+            spec=self._spec,
+            worker=runtime.worker_name,
+            now=now,
+            lease_ms=settings.lease_ms,
+            hint_ms=settings.hint_timeout_ms,
+            horizon_ms=settings.horizon_ms,
+            retry_interval_ms=None if interval is None else round(interval * 1000),
+            keep=self._hot and now < self._keep_until and not self._metered,
+            asked_at=self._asked_at,
+            route_queue=runtime.route_queue,
+        )
+
+
+def shown(outcome: Outcome) -> Shown:
+    """Say how Celery is to show the attempt at a step."""
+    stack = outcome.failure.stack if outcome.failure is not None else None
+    return Shown(outcome.memo, outcome.error, retries=outcome.memo is None, stack=stack)
