@@ -1,4 +1,4 @@
-"""A server with its engine in one process: real HTTP on both sides, the real engine on a real database, time that moves.
+"""A server with its engine in one process: real HTTP on both sides, the real engine and database, time that moves.
 
 There is no broker and no worker: what is due is done here when the test says so, as in the tests of functions.
 """

@@ -1,4 +1,4 @@
-"""Functions of the official Python SDK, unmodified, called over HTTP: every kind of step, and what goes wrong in them."""
+"""Functions of the official Python SDK, unmodified, called over HTTP: every kind of step, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -120,8 +120,7 @@ def test_a_race_goes_on_with_the_first(stage: Stage) -> None:
         async def fast() -> str:
             return await ctx.step.run("fast", plain, "fast")
 
-        won = await ctx.group.parallel((fast, slow), parallel_mode=official.ParallelMode.RACE)
-        return won
+        return await ctx.group.parallel((fast, slow), parallel_mode=official.ParallelMode.RACE)
 
     with stage.app(client, [races]):
         run = stage.start("sample/races")
