@@ -18,6 +18,7 @@ from inngest_celery.engine.waiting import wait_for
 from inngest_celery.opcodes import Opcode
 from inngest_celery.store.changes import Changes, RunEnd
 from inngest_celery.store.events import route_job
+from inngest_celery.store.outcomes import number
 from inngest_celery.store.rows import Attempt, Cost, Event, Job, JobKind, RunStatus, Step, Wait
 
 # How long an invoke step waits for the other function if it does not say.
@@ -39,6 +40,8 @@ def decide(turn: Turn, report: Report) -> Changes:
         _charge(turn, changes, outcome)
         if not limits.too_large(outcome):
             _take_outcome(turn, changes, outcome)
+    # The function has seen them already, after all others. Where those are not all, the checkpoint counts again.
+    number(changes.steps, after=report.known - len(changes.steps))
     overrun = limits.exceeded(report, turn.now)
     if overrun is not None:
         report = replace(report, failure=overrun, output=None)

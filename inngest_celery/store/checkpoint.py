@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from inngest_celery.store import costs, events, fast, jobs, runs, waits
+from inngest_celery.store import costs, events, fast, jobs, outcomes, runs, waits
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
@@ -50,7 +50,7 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         if changes.job.kind is JobKind.TIMEOUT:
             waits.delete(connection, changes.run_id, changes.job.key)
         paid = costs.record(connection, changes.costs)
-        runs.record(connection, changes.steps)
+        (outcomes.append if changes.parallel else outcomes.record)(connection, changes.steps)
         runs.record_attempts(connection, changes.attempts)
         if changes.end is not None:
             # The last step may have sent events.
@@ -93,7 +93,7 @@ def _has_news(connection: sa.Connection, changes: Changes, inserted: list[Job]) 
     """
     if changes.known is None or any(job.leased_by for job in inserted):
         return False
-    return runs.count_steps(connection, changes.run_id) > changes.known
+    return outcomes.count(connection, changes.run_id) > changes.known
 
 
 def _end_job(connection: sa.Connection, changes: Changes) -> bool:

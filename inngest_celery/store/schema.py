@@ -114,6 +114,7 @@ step = sa.Table(
     sa.Column("ended_at", Time, nullable=False),
     sa.Column("worker", _text(255)),
     sa.Column("task_id", _text(64)),
+    sa.Column("seq", sa.Integer, nullable=False, server_default="0", comment="its place in the order of completion"),
     **_TABLE,
 )
 
