@@ -238,6 +238,7 @@ def _job(
         opts=opts,
         # The limits of a run are decided once, when it starts.
         flow=turn.job.flow,
+        message=turn.job.message,
         created_at=turn.now,
         due_at=due_at,
         sweep_at=due_at,

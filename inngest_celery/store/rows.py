@@ -132,6 +132,7 @@ class Job:
     leased_by: str | None = None
     leased_until: int | None = None
     fence: int = 0
+    message: str | None = None
 
 
 @dataclass(slots=True)

@@ -156,6 +156,7 @@ job = sa.Table(
     sa.Column("leased_by", _text(255)),
     sa.Column("leased_until", Time),
     sa.Column("fence", sa.Integer, nullable=False, comment="raised by every claim; a late result carries an old one"),
+    sa.Column("message", Json, comment="JSON: the priority and headers that its messages carry, if any"),
     sa.Index("inngest_job_by_sweep", "sweep_at"),
     **_TABLE,
 )

@@ -227,6 +227,7 @@ class _Turns:
                 run_id=self._run.id,
                 key=key,
                 attempt=attempt,
+                message=self._job.message,
                 body=lambda task_id: session.execute(key, attempt, task_id),
                 show=_shown,
             )

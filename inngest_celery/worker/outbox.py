@@ -26,7 +26,12 @@ class Outbox:
         self._runtime = runtime
 
     def send(
-        self, events: Sequence[Event], *, session: object | None = None, event_ids: Sequence[str] | None = None
+        self,
+        events: Sequence[Event],
+        *,
+        session: object | None = None,
+        event_ids: Sequence[str] | None = None,
+        message: str | None = None,
     ) -> list[str]:
         """Store events and have them routed.
 
@@ -35,6 +40,7 @@ class Outbox:
             session: a SQLAlchemy ``Session`` or ``Connection`` on the product's database. The events then are part of
                 its transaction: sent when it commits, never sent when it rolls back.
             event_ids: the ids to store them under, where sending again must be the same as sending once.
+            message: what the messages that route them carry, see ``worker.call_options``.
 
         Returns:
             The internal id of each event.
@@ -58,7 +64,7 @@ class Outbox:
             for event in stored
         ]
         for job in routes:
-            job.hints = 1
+            job.hints, job.message = 1, message
         if session is None:
             with explained(self._runtime.database):
                 sending.store(self._runtime.database, stored, routes)

@@ -164,6 +164,7 @@ def _do_in_place(runtime: Runtime, job: Job, handoff: Handoff) -> None:
         run_id=job.subject_id,
         key=job.key,
         attempt=job.attempt,
+        message=job.message,
         body=body,
         show=lambda done: Shown() if done is None else done.shown,
     )
