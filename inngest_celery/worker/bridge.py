@@ -28,7 +28,7 @@ from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Run, RunStatus
 from inngest_celery.worker import call_options
 from inngest_celery.worker.broker import BROKER_ERRORS
-from inngest_celery.worker.outbox import outbox
+from inngest_celery.worker.outbox import Outbox
 from inngest_celery.worker.runtime import Runtime, runtime_of
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, 
     ignored = call_options.ignores_result(task, options.get("ignore_result"))
     call = _kept({**options, "ignore_result": ignored or None})
     due_at = _due_at(runtime, options)
-    _invoke(task, run_id, str(task_id), args or (), kwargs or {}, call, message, ts=due_at)
+    invoke(runtime, task, run_id, str(task_id), args or (), kwargs or {}, call, message, ts=due_at)
     result = task.app.AsyncResult(str(task_id))
     # As for any task: whoever asks for a result that is not kept gets None at once, and does not wait.
     result.ignored = ignored
@@ -83,9 +83,9 @@ def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapp
         "parent_id": request.parent_id,
         "ignore_result": call_options.ignores_result(task, request.ignore_result) or None,
     }
-    run_id = ids.new(runtime_of(task.app).clock.now())
-    message = call_options.of_request(request)
-    _invoke(task, run_id, str(request.id), args, kwargs, _kept(canvas), message)
+    runtime, message = runtime_of(task.app), call_options.of_request(request)
+    run_id = ids.new(runtime.clock.now())
+    invoke(runtime, task, run_id, str(request.id), args, kwargs, _kept(canvas), message)
     raise Ignore
 
 
@@ -107,7 +107,8 @@ def _due_at(runtime: Runtime, options: Mapping[str, Any]) -> int:
     return round(aware.timestamp() * 1000)
 
 
-def _invoke(
+def invoke(
+    runtime: Runtime,
     task: FunctionTask,
     run_id: str,
     task_id: str,
@@ -118,6 +119,15 @@ def _invoke(
     *,
     ts: int = 0,
 ) -> None:
+    """Store a call of a function's task, and have it routed.
+
+    Args:
+        run_id: the id that the run is to have.
+        task_id: the id under which Celery knows the call.
+        call: what is needed when the run has ended, see ``_CALL``.
+        message: what the messages of the run carry, see ``call_options``.
+        ts: when it is due, in milliseconds; 0 for now.
+    """
     data = _event_data(args, kwargs)
     data["_inngest"] = {
         "fn_id": task.inngest_function_id,
@@ -126,7 +136,7 @@ def _invoke(
     }
     # The task id is the idempotency key: a message that is delivered again starts nothing new.
     event = Event(name=INVOKED, data=data, id=task_id, ts=ts)
-    outbox(task.app).send([event], message=json.dumps(message) if message else None)
+    Outbox(runtime).send([event], message=json.dumps(message) if message else None)
 
 
 def _event_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

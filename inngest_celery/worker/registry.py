@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from inngest_celery.sdk.function import Function
     from inngest_celery.sdk.limits import LimitedTask, LimitOpts
     from inngest_celery.store.functions import FunctionRow
+    from inngest_celery.worker.runtime import Runtime
 
 _ATTRIBUTE = "inngest_functions"
 _LIMITS = "inngest_limits"
@@ -128,17 +129,15 @@ def described(app: Celery, function: Function[Any] | LimitedTask, now: int) -> F
     )
 
 
-def synchronise(app: Celery, functions: Iterable[Function[Any] | LimitedTask]) -> None:
+def synchronise(runtime: Runtime, functions: Iterable[Function[Any] | LimitedTask]) -> None:
     """Store functions whose configuration is new or has changed, so that events are routed to them.
 
     Limited tasks stand beside them: whoever tells Redis of limits finds theirs there.
     """
     from inngest_celery.engine import ticks
     from inngest_celery.store import functions as function_rows
-    from inngest_celery.worker.runtime import runtime_of
 
-    runtime = runtime_of(app)
-    now = runtime.clock.now()
+    app, now = runtime.app, runtime.clock.now()
     with runtime.database.transaction() as connection:
         stored = {row.id: row for row in function_rows.all_of(connection)}
         for function in functions:
@@ -154,14 +153,13 @@ def synchronise(app: Celery, functions: Iterable[Function[Any] | LimitedTask]) -
             ]
             function_rows.save(connection, row, triggers)
             ticks.schedule(connection, row, now, horizon_ms=runtime.settings.horizon_ms, queue=runtime.route_queue)
-    _prepare_topics(app)
+    _prepare_topics(runtime)
 
 
-def _prepare_topics(app: Celery) -> None:
+def _prepare_topics(runtime: Runtime) -> None:
     """Make the topics that cancellations lock, so that a route need not stop to make them."""
     from inngest_celery.store import waits
-    from inngest_celery.worker.runtime import runtime_of
 
-    names = {cancel.event for function in functions_of(app).values() for cancel in function.opts.cancel or []}
+    names = {cancel.event for function in functions_of(runtime.app).values() for cancel in function.opts.cancel or []}
     if names:
-        waits.prepare_topics(runtime_of(app).database, names)
+        waits.prepare_topics(runtime.database, names)

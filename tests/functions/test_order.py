@@ -10,7 +10,7 @@ import pytest
 
 import inngest_celery as inngest
 from inngest_celery.store import runs
-from inngest_celery.testing.inline import TravellingClock
+from inngest_celery.testing import TravellingClock
 from inngest_celery.worker.runs import RunInfo
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
