@@ -32,6 +32,20 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
+class TravellingClock:
+    """The machine's clock plus an offset of this process's own."""
+
+    def __init__(self) -> None:
+        self._system = SystemClock()
+        self._offset = 0
+
+    def now(self) -> int:
+        return self._system.now() + self._offset
+
+    def advance(self, milliseconds: int) -> None:
+        self._offset += milliseconds
+
+
 class SharedClock:
     """The machine's clock plus an offset that lives in a small file, so that all processes travel together.
 

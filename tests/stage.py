@@ -15,7 +15,7 @@ from inngest_celery.store import jobs, schema
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.store.waits import job_from
-from inngest_celery.testing.inline import TravellingClock
+from inngest_celery.testing import TravellingClock
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.flow_clock import tell_limits
 from inngest_celery.worker.registry import functions_of, synchronise
@@ -62,7 +62,7 @@ class Stage:
         self.runtime.__dict__["clock"] = self.clock
         self.client: inngest.Inngest = next(iter(functions_of(app).values())).client
         self.runs = Runs(app)
-        synchronise(app, functions_of(app).values())
+        synchronise(self.runtime, functions_of(app).values())
         tell_limits(self.runtime)
 
     def send(self, name: str, /, *, ts: int = 0, **data: Any) -> RunInfo:

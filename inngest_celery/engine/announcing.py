@@ -30,8 +30,15 @@ def start_job(
     hint_ms: int,
     horizon_ms: int,
     flow: str | None = None,
+    message: str | None = None,
 ) -> Job:
-    """Make the first job of a run, announced. Times are milliseconds; ``flow`` is what limits the run's jobs."""
+    """Make the first job of a run, announced.
+
+    Args:
+        now, due_at, hint_ms, horizon_ms: milliseconds.
+        flow: what limits the run's jobs.
+        message: what their messages carry.
+    """
     job = Job(
         subject_id=run_id,
         key="start",
@@ -42,6 +49,7 @@ def start_job(
         queue=function.queue,
         created_at=now,
         flow=flow,
+        message=message,
         due_at=due_at,
         sweep_at=due_at,
     )

@@ -18,6 +18,7 @@ from inngest_celery.engine.waiting import wait_for
 from inngest_celery.opcodes import Opcode
 from inngest_celery.store.changes import Changes, RunEnd, SignalWait
 from inngest_celery.store.events import route_job
+from inngest_celery.store.outcomes import number
 from inngest_celery.store.rows import Attempt, Cost, Event, Job, JobKind, RunStatus, Step, Wait
 from inngest_celery.store.signals import signal_topic
 
@@ -42,6 +43,8 @@ def decide(turn: Turn, report: Report) -> Changes:
         _charge(turn, changes, outcome)
         if not limits.too_large(outcome):
             _take_outcome(turn, changes, outcome, report)
+    # The function has seen them already, after all others. Where those are not all, the checkpoint counts again.
+    number(changes.steps, after=report.known - len(changes.steps))
     overrun = limits.exceeded(report, turn.now)
     if overrun is not None:
         report = replace(report, failure=overrun, output=None)
@@ -268,6 +271,7 @@ def _job(
         opts=opts,
         # The limits of a run are decided once, when it starts.
         flow=turn.job.flow,
+        message=turn.job.message,
         created_at=turn.now,
         due_at=due_at,
         sweep_at=due_at,

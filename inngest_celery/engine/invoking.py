@@ -23,6 +23,12 @@ def run_id_of(arrival: Arrival) -> str | None:
     return str(call["run_id"]) if call.get("celery") else None
 
 
+def message_of(arrival: Arrival) -> str | None:
+    """Give what the messages of the run are to carry, if Celery code has called it with that."""
+    message = (arrival.invocation.get("celery") or {}).get("message")
+    return json.dumps(message) if message else None
+
+
 def note_caller(run: Run, arrival: Arrival) -> None:
     """Note who waits for a run: a step of another run, or Celery code."""
     call = arrival.invocation

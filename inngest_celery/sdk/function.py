@@ -18,7 +18,7 @@ from inngest_celery.sdk.types import EmptySentinel, T
 
 if TYPE_CHECKING:
     from celery.canvas import Signature
-    from celery.result import AsyncResult
+    from celery.result import AsyncResult, EagerResult
 
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.middleware import UninitializedMiddleware
@@ -66,8 +66,8 @@ class FunctionConfigs:
 class Function(Generic[T]):
     """A durable function. ``Inngest.create_function`` makes it.
 
-    Call it as a Celery task (``delay``, ``apply_async``, ``s``, ``si``), send an event that triggers it, or invoke it
-    from another function with ``step.invoke``.
+    Call it as a Celery task (``delay``, ``apply_async``, ``apply``, ``s``, ``si``), send an event that triggers it, or
+    invoke it from another function with ``step.invoke``.
 
     Attributes:
         client: the client that made it.
@@ -207,6 +207,14 @@ class Function(Generic[T]):
     def apply_async(self, *args: Any, **kwargs: Any) -> AsyncResult:
         """Start a run, as Celery's ``apply_async`` does."""
         return self._task().apply_async(*args, **kwargs)
+
+    def apply(self, *args: Any, **kwargs: Any) -> EagerResult:
+        """Execute a run here and now, as Celery's ``apply`` does.
+
+        It needs neither a broker nor your database, and time passes at once where the run sleeps, waits or retries.
+        ``inngest_celery.testing.Inline`` is for tests that look at what happens on the way.
+        """
+        return self._task().apply(*args, **kwargs)
 
     def s(self, *args: Any, **kwargs: Any) -> Signature:
         """Give a Celery signature, for use in a canvas."""

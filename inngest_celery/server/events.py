@@ -76,7 +76,8 @@ def store(server: Server, given: Sequence[object], seed: str = "") -> list[str]:
     events = incoming.read(given)
     now = server.runtime.clock.now()
     chosen = [ids.from_seed(seed, index) or ids.new(now) for index in range(len(events))]
-    return Outbox(server.runtime).store([event.to_row(each, now) for event, each in zip(events, chosen, strict=True)])
+    rows = [event.to_row(each, now) for event, each in zip(events, chosen, strict=True)]
+    return Outbox(server.runtime).store(rows, may_repeat=bool(seed))
 
 
 def call(server: Server, slug: str, given: dict[str, Any]) -> str:

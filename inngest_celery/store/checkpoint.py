@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from inngest_celery.opcodes import Opcode
-from inngest_celery.store import costs, events, fast, jobs, runs, signals, waits
+from inngest_celery.store import costs, events, fast, jobs, outcomes, runs, signals, waits
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
@@ -55,7 +55,7 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         if changes.job.kind is JobKind.TIMEOUT:
             waits.delete(connection, changes.run_id, changes.job.key)
         paid = costs.record(connection, changes.costs)
-        runs.record(connection, changes.steps)
+        (outcomes.append if changes.parallel else outcomes.record)(connection, changes.steps)
         runs.record_attempts(connection, changes.attempts)
         if changes.end is not None:
             # The last step may have sent events.
@@ -103,7 +103,7 @@ def _has_news(connection: sa.Connection, changes: Changes, inserted: list[Job]) 
         return False
     if changes.onward_after_all and jobs.any_left(connection, changes.run_id):
         return False
-    return runs.count_steps(connection, changes.run_id) > changes.known
+    return outcomes.count(connection, changes.run_id) > changes.known
 
 
 def _end_job(connection: sa.Connection, changes: Changes) -> bool:

@@ -38,9 +38,9 @@ def _type(column: sa.Column[Any]) -> str:
 
 _STORE = Statement(f"""
 WITH stored AS (
-  {_insert(schema.event, "e_")}
+  {_insert(schema.event, "e_")} RETURNING 1
 )
-{_insert(schema.job, "j_")} RETURNING 1
+{_insert(schema.job, "j_", "stored")} RETURNING 1
 """)
 
 # Nobody has ever waited for the event's name. Whoever does from now on finds the stored event.

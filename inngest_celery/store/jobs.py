@@ -44,7 +44,7 @@ SELECT {", ".join(f"claimed.{name}" for name in Job.__slots__)},
   CASE WHEN before.fence = claimed.fence - 1 AND before.kind = claimed.kind AND before.due_at = claimed.due_at
     AND before.attempt = claimed.attempt
   THEN (
-    SELECT coalesce(json_object_agg(step.id, step.memo ORDER BY step.ended_at), '{{}}')
+    SELECT coalesce(json_object_agg(step.id, step.memo ORDER BY step.seq, step.ended_at, step.id), '{{}}')
     FROM inngest_step step WHERE step.run_id = claimed.subject_id
   ) END,
   {", ".join(f"run.{name}" for name in Run.__slots__)},

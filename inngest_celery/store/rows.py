@@ -78,6 +78,11 @@ class Run:
 
 @dataclass(slots=True)
 class Step:
+    """A step's recorded outcome.
+
+    ``seq`` counts the outcomes of a run from 1, in the order in which they were recorded; 0 in rows from before that.
+    """
+
     run_id: str
     id: str
     name: str
@@ -90,6 +95,7 @@ class Step:
     ended_at: int
     worker: str | None = None
     task_id: str | None = None
+    seq: int = 0
 
 
 @dataclass(slots=True)
@@ -127,6 +133,7 @@ class Job:
     leased_by: str | None = None
     leased_until: int | None = None
     fence: int = 0
+    message: str | None = None
 
 
 @dataclass(slots=True)

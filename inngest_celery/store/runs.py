@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from inngest_celery.store import events, schema, waits
 from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.inserts import insert_new
+from inngest_celery.store.outcomes import ORDER
 from inngest_celery.store.rows import Attempt, Job, Run, RunStatus, Step, values
 
 # How long an idempotency key is taken.
@@ -90,9 +91,7 @@ def start(connection: sa.Connection, run_id: str, now: int) -> None:
 
 # Made once: to make a statement takes SQLAlchemy longer than to send it, and this one is sent for every hop.
 _MEMOS = (
-    sa.select(schema.step.c.id, schema.step.c.memo)
-    .where(schema.step.c.run_id == sa.bindparam("run"))
-    .order_by(schema.step.c.ended_at)
+    sa.select(schema.step.c.id, schema.step.c.memo).where(schema.step.c.run_id == sa.bindparam("run")).order_by(*ORDER)
 )
 
 
@@ -103,7 +102,7 @@ def memos(connection: sa.Connection, run_id: str) -> dict[str, str]:
 
 def steps(connection: sa.Connection, run_id: str) -> list[Step]:
     table = schema.step
-    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.ended_at, table.c.id)
+    query = sa.select(table).where(table.c.run_id == run_id).order_by(*ORDER)
     return [Step(**row._mapping) for row in connection.execute(query)]
 
 
@@ -114,18 +113,8 @@ def attempts(connection: sa.Connection, run_id: str) -> list[Attempt]:
     return [Attempt(**row._mapping) for row in connection.execute(query)]
 
 
-def record(connection: sa.Connection, rows: Sequence[Step]) -> None:
-    """Record outcomes. A step that has one keeps it: the recorded row wins."""
-    insert_new(connection, schema.step, [values(row) for row in rows])
-
-
 def record_attempts(connection: sa.Connection, rows: Sequence[Attempt]) -> None:
     insert_new(connection, schema.attempt, [values(row) for row in rows])
-
-
-def count_steps(connection: sa.Connection, run_id: str) -> int:
-    table = schema.step
-    return int(connection.execute(sa.select(sa.func.count()).where(table.c.run_id == run_id)).scalar_one())
 
 
 def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:

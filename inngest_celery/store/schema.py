@@ -134,6 +134,7 @@ step = sa.Table(
     sa.Column("ended_at", Time, nullable=False),
     sa.Column("worker", _text(255)),
     sa.Column("task_id", _text(64)),
+    sa.Column("seq", sa.Integer, nullable=False, server_default="0", comment="its place in the order of completion"),
     **_TABLE,
 )
 
@@ -175,6 +176,7 @@ job = sa.Table(
     sa.Column("leased_by", _text(255)),
     sa.Column("leased_until", Time),
     sa.Column("fence", sa.Integer, nullable=False, comment="raised by every claim; a late result carries an old one"),
+    sa.Column("message", Json, comment="JSON: the priority and headers that its messages carry, if any"),
     sa.Index("inngest_job_by_sweep", "sweep_at"),
     **_TABLE,
 )

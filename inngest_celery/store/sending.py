@@ -14,13 +14,20 @@ from inngest_celery.store.rows import Event, Job
 
 
 @retried
-def store(database: Database, events: Sequence[Event], routes: Sequence[Job]) -> None:
-    """Store events and their route jobs in one transaction."""
+def store(database: Database, events: Sequence[Event], routes: Sequence[Job], *, may_repeat: bool = False) -> None:
+    """Store events and their route jobs in one transaction.
+
+    One that is stored already was routed, or will be: a request that is repeated starts nothing again.
+
+    Args:
+        may_repeat: whether some may be stored already.
+    """
     if database.dialect == "postgresql" and len(events) == 1:
         fast.store_event(database, events[0], routes[0])
         return
     with database.transaction() as connection:
-        join(connection, events, routes)
+        known = event_rows.known(connection, [event.id for event in events]) if may_repeat else set[str]()
+        join(connection, events, [job for job in routes if job.subject_id not in known])
 
 
 def join(connection: sa.Connection, events: Sequence[Event], routes: Sequence[Job]) -> None:

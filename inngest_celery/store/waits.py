@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence, Set
 
 import sqlalchemy as sa
 
-from inngest_celery.store import events, schema
+from inngest_celery.store import events, outcomes, schema
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
@@ -104,7 +104,7 @@ def resume(connection: sa.Connection, run_id: str, key: str, memo: str, *, now: 
         started_at=row.created_at,
         ended_at=now,
     )
-    insert_new(connection, schema.step, [values(step)])
+    outcomes.append(connection, [step])
     job = schema.job
     mine = sa.and_(job.c.subject_id == run_id, job.c.key == key)
     connection.execute(

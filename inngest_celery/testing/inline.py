@@ -9,41 +9,23 @@ batches, idempotency and paused functions are as they are in workers.
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from celery import Celery
 
-from inngest_celery.clock import SystemClock
+from inngest_celery.clock import TravellingClock
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.function import Function
-from inngest_celery.store import jobs, schema
+from inngest_celery.store import schema
+from inngest_celery.worker.in_process import InProcess
 from inngest_celery.worker.outbox import outbox
 from inngest_celery.worker.registry import functions_of, synchronise
 from inngest_celery.worker.runs import RunInfo, Runs
 from inngest_celery.worker.runtime import runtime_of
-from inngest_celery.worker.tasks import perform_claimed
-
-_TASK_IDS = itertools.count(1)
-
-
-class TravellingClock:
-    """The machine's clock plus an offset of this process's own."""
-
-    def __init__(self) -> None:
-        self._system = SystemClock()
-        self._offset = 0
-
-    def now(self) -> int:
-        return self._system.now() + self._offset
-
-    def advance(self, milliseconds: int) -> None:
-        self._offset += milliseconds
 
 
 class Inline:
@@ -84,9 +66,10 @@ class Inline:
             database_url = f"sqlite:///{Path(self._directory.name) / 'inline.db'}"
         app.conf.inngest_database_url = database_url
         schema.metadata.create_all(self._runtime.database.engine)
-        synchronise(app, functions if functions is not None else functions_of(app).values())
+        synchronise(self._runtime, functions if functions is not None else functions_of(app).values())
         self.runs = Runs(app)
         self._app = app
+        self._jobs = InProcess(self._runtime)
 
     def send(self, *events: Event) -> list[RunInfo]:
         """Send events and do all that is due; give the runs that they started, by event and by function."""
@@ -98,7 +81,7 @@ class Inline:
         """Let time pass, from one due job to the next, and do each at its time."""
         end = self.clock.now() + round(by.total_seconds() * 1000)
         self.drain()
-        while (due_at := self._next_due()) is not None and due_at <= end:
+        while (due_at := self._jobs.next_due()) is not None and due_at <= end:
             self.clock.advance(max(due_at - self.clock.now(), 0))
             self.drain()
         self.clock.advance(max(end - self.clock.now(), 0))
@@ -109,38 +92,14 @@ class Inline:
         Raises:
             RuntimeError: it does not end.
         """
-        for count in range(limit):
-            if not self.step():
-                return count
-        raise RuntimeError(f"{limit} jobs were done and more are due: a function that starts itself?")
+        return self._jobs.drain(limit)
 
     def step(self) -> bool:
         """Do the one job that is due the longest; false if none is."""
-        now = self.clock.now()
-        table = schema.job
-        free = sa.or_(table.c.leased_until.is_(None), table.c.leased_until <= now)
-        query = sa.select(table.c.subject_id, table.c.key).where(table.c.due_at <= now, free)
-        with self._runtime.database.autocommit() as connection:
-            row = connection.execute(query.order_by(table.c.due_at, table.c.created_at, table.c.subject_id)).first()
-        if row is None:
-            return False
-        until = now + self._runtime.settings.lease_ms
-        claimed = jobs.claim(
-            self._runtime.database, row.subject_id, row.key, owner=self._runtime.worker_name, now=now, until=until
-        )
-        if claimed is not None:
-            perform_claimed(self._runtime, claimed, f"inline-{next(_TASK_IDS)}")
-        return True
+        return self._jobs.step()
 
     def close(self) -> None:
         """Close the connections to the database, and remove it if it was a temporary one."""
         self._runtime.database.dispose()
         if self._directory is not None:
             self._directory.cleanup()
-
-    def _next_due(self) -> int | None:
-        """Give when the next job can be done: when it is due, and no lease is on it any more."""
-        table = schema.job
-        free_at = sa.case((table.c.leased_until > table.c.due_at, table.c.leased_until), else_=table.c.due_at)
-        with self._runtime.database.autocommit() as connection:
-            return connection.execute(sa.select(sa.func.min(free_at))).scalar_one_or_none()

@@ -19,15 +19,16 @@ from celery.utils.time import maybe_make_aware
 
 from inngest_celery import ids
 from inngest_celery.engine.lifecycle import INVOKED
-from inngest_celery.sdk.errors import ErrorCode, FunctionConfigInvalidError, RunSkippedError, StepError
+from inngest_celery.sdk.errors import RunSkippedError, StepError
 from inngest_celery.sdk.event import Event
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import runs
 from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Run, RunStatus
+from inngest_celery.worker import call_options
 from inngest_celery.worker.broker import BROKER_ERRORS
-from inngest_celery.worker.outbox import outbox
+from inngest_celery.worker.outbox import Outbox
 from inngest_celery.worker.runtime import Runtime, runtime_of
 
 if TYPE_CHECKING:
@@ -35,19 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What a canvas attaches to a call, and what Celery needs again when the result is there.
-_CANVAS = ("chain", "link", "link_error", "chord", "group_id", "group_index", "root_id", "parent_id")
-
-_OF_THE_FUNCTION = "set it for the function, with create_function(celery_options=...)"
-# Options of one message, which would be lost without a word.
-_INSTEAD = {
-    "exchange": _OF_THE_FUNCTION,
-    "expires": "use create_function(timeouts=Timeouts(start=...))",
-    "queue": _OF_THE_FUNCTION,
-    "routing_key": _OF_THE_FUNCTION,
-    "soft_time_limit": _OF_THE_FUNCTION,
-    "time_limit": _OF_THE_FUNCTION,
-}
+# What a caller or a canvas attaches to a call, and what is needed again when the result is there.
+_CALL = ("chain", "link", "link_error", "chord", "group_id", "group_index", "root_id", "parent_id", "ignore_result")
 
 
 def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, Any]) -> AsyncResult:
@@ -61,22 +51,18 @@ def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, 
     Raises:
         FunctionConfigInvalidError: an option belongs to a message, and a run is none (``celery_option_invalid``).
     """
-    _refuse_message_options(task, options)
+    message = call_options.checked(task, options)
     runtime = runtime_of(task.app)
     run_id = ids.new(runtime.clock.now())
     task_id = options.get("task_id") or run_id
-    _invoke(task, run_id, str(task_id), args or (), kwargs or {}, _kept(options), ts=_due_at(runtime, options))
-    return task.app.AsyncResult(str(task_id))
-
-
-def _refuse_message_options(task: FunctionTask, options: Mapping[str, Any]) -> None:
-    for name, instead in _INSTEAD.items():
-        if options.get(name) is not None:
-            raise FunctionConfigInvalidError(
-                f"a call of {task.name} starts a run, which is many messages: {instead}",
-                path=name,
-                code=ErrorCode.CELERY_OPTION_INVALID,
-            )
+    ignored = call_options.ignores_result(task, options.get("ignore_result"))
+    call = _kept({**options, "ignore_result": ignored or None})
+    due_at = _due_at(runtime, options)
+    invoke(runtime, task, run_id, str(task_id), args or (), kwargs or {}, call, message, ts=due_at)
+    result = task.app.AsyncResult(str(task_id))
+    # As for any task: whoever asks for a result that is not kept gets None at once, and does not wait.
+    result.ignored = ignored
+    return result
 
 
 def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -95,15 +81,17 @@ def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapp
         "group_index": request.get("group_index"),
         "root_id": request.root_id,
         "parent_id": request.parent_id,
+        "ignore_result": call_options.ignores_result(task, request.ignore_result) or None,
     }
-    run_id = ids.new(runtime_of(task.app).clock.now())
-    _invoke(task, run_id, str(request.id), args, kwargs, _kept(canvas))
+    runtime, message = runtime_of(task.app), call_options.of_request(request)
+    run_id = ids.new(runtime.clock.now())
+    invoke(runtime, task, run_id, str(request.id), args, kwargs, _kept(canvas), message)
     raise Ignore
 
 
 def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
     """Give what of a call has to be kept for its end. A task's index in its group may well be 0."""
-    return {name: _plain(options[name]) for name in _CANVAS if options.get(name) not in (None, [], ())}
+    return {name: _plain(options[name]) for name in _CALL if options.get(name) not in (None, [], ())}
 
 
 def _due_at(runtime: Runtime, options: Mapping[str, Any]) -> int:
@@ -119,24 +107,36 @@ def _due_at(runtime: Runtime, options: Mapping[str, Any]) -> int:
     return round(aware.timestamp() * 1000)
 
 
-def _invoke(
+def invoke(
+    runtime: Runtime,
     task: FunctionTask,
     run_id: str,
     task_id: str,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
-    canvas: dict[str, Any],
+    call: dict[str, Any],
+    message: dict[str, Any],
     *,
     ts: int = 0,
 ) -> None:
+    """Store a call of a function's task, and have it routed.
+
+    Args:
+        run_id: the id that the run is to have.
+        task_id: the id under which Celery knows the call.
+        call: what is needed when the run has ended, see ``_CALL``.
+        message: what the messages of the run carry, see ``call_options``.
+        ts: when it is due, in milliseconds; 0 for now.
+    """
     data = _event_data(args, kwargs)
     data["_inngest"] = {
         "fn_id": task.inngest_function_id,
         "run_id": run_id,
-        "celery": {"task_id": task_id, "task": task.name, **canvas},
+        "celery": {"task_id": task_id, "task": task.name, **call, **({"message": message} if message else {})},
     }
     # The task id is the idempotency key: a message that is delivered again starts nothing new.
-    outbox(task.app).send([Event(name=INVOKED, data=data, id=task_id, ts=ts)])
+    event = Event(name=INVOKED, data=data, id=task_id, ts=ts)
+    Outbox(runtime).send([event], message=json.dumps(message) if message else None)
 
 
 def _event_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,12 +185,14 @@ def _deliver(runtime: Runtime, run: Run, call: dict[str, Any]) -> None:
         parent_id=call.get("parent_id"),
         is_eager=False,
     )
+    keep = not call.get("ignore_result")
     if run.status == RunStatus.COMPLETED:
         _call_back(app, call, output, task_id)
-        app.backend.mark_as_done(task_id, output, request=request)
+        app.backend.mark_as_done(task_id, output, request=request, store_result=keep)
     else:
-        app.backend.mark_as_failure(task_id, as_exception(output), request=request)
-    if task_id != run.id:
+        keep = keep or app.tasks[call["task"]].store_errors_even_if_ignored
+        app.backend.mark_as_failure(task_id, as_exception(output), request=request, store_result=keep)
+    if keep and task_id != run.id:
         store_result(runtime, run.id, run.status, output)
 
 

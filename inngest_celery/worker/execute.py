@@ -140,6 +140,7 @@ class NativeTurns(Turns):
                 run_id=self._run.id,
                 key=key,
                 attempt=attempt,
+                message=self._job.message,
                 body=lambda task_id: session.execute(key, attempt, task_id),
                 show=shown,
             )

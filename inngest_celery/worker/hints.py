@@ -15,6 +15,7 @@ from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Cost, Job, JobKind
 from inngest_celery.worker import messages
 from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
+from inngest_celery.worker.call_options import carried
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
@@ -81,7 +82,7 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
     delay = (job.due_at - now) / 1000
     task_id = uuid()
     options = _message_options(runtime, job)
-    headers: dict[str, Any] = {HEADER: True}
+    headers = {**options.pop("headers", {}), HEADER: True}
     if job.flow is not None:
         headers[FLOW_HEADER] = json.dumps([job.function_id, job.flow, starts_run(job)])
     if job.kind is not JobKind.ROUTE:
@@ -105,10 +106,9 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
 
 def _message_options(runtime: Runtime, job: Job) -> dict[str, Any]:
     function = functions_of(runtime.app).get(job.function_id)
-    if function is None:
-        return {}
-    given = function.celery_options
-    return {name: given[name] for name in MESSAGE_OPTIONS - {"queue"} if name in given}
+    given = function.celery_options if function is not None else {}
+    of_the_function = {name: given[name] for name in MESSAGE_OPTIONS - {"queue"} if name in given}
+    return {**of_the_function, **carried(job.message)}
 
 
 def shadow_name(job: Job) -> str:

@@ -26,7 +26,11 @@ class Outbox:
         self._runtime = runtime
 
     def send(
-        self, events: Sequence[Event], *, session: object | None = None, event_ids: Sequence[str] | None = None
+        self,
+        events: Sequence[Event],
+        *,
+        session: object | None = None,
+        message: str | None = None,
     ) -> list[str]:
         """Store events and have them routed.
 
@@ -34,7 +38,7 @@ class Outbox:
             events: checked events.
             session: a SQLAlchemy ``Session`` or ``Connection`` on the product's database. The events then are part of
                 its transaction: sent when it commits, never sent when it rolls back.
-            event_ids: the ids to store them under, where sending again must be the same as sending once.
+            message: what the messages that route them carry, see ``worker.call_options``.
 
         Returns:
             The internal id of each event.
@@ -45,14 +49,22 @@ class Outbox:
             DatabaseError: it cannot be reached.
         """
         now = self._runtime.clock.now()
-        stored = [
-            _row(event, now, event_ids[position] if event_ids else ids.new(now))
-            for position, event in enumerate(events)
-        ]
-        return self.store(stored, session=session)
+        stored = [_row(event, now, ids.new(now)) for event in events]
+        return self.store(stored, session=session, message=message)
 
-    def store(self, stored: Sequence[rows.Event], *, session: object | None = None) -> list[str]:
-        """Store events that are rows already, and have them routed; see :meth:`send`."""
+    def store(
+        self,
+        stored: Sequence[rows.Event],
+        *,
+        session: object | None = None,
+        message: str | None = None,
+        may_repeat: bool = False,
+    ) -> list[str]:
+        """Store events that are rows already, and have them routed; see :meth:`send`.
+
+        Args:
+            may_repeat: whether some may be stored already, under the same ids: those are not routed again.
+        """
         if self._runtime.sends_hints:
             # Known before anything is stored. That the broker answers is not: the event is kept all the same.
             self._runtime.broker_transport  # noqa: B018
@@ -63,10 +75,10 @@ class Outbox:
             for event in stored
         ]
         for job in routes:
-            job.hints = 1
+            job.hints, job.message = 1, message
         if session is None:
             with explained(self._runtime.database):
-                sending.store(self._runtime.database, stored, routes)
+                sending.store(self._runtime.database, stored, routes, may_repeat=may_repeat)
             hints.publish(self._runtime, routes)
         else:
             self._join(session, stored, routes)

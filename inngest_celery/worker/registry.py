@@ -131,17 +131,15 @@ def described(app: Celery, function: Function[Any] | LimitedTask, now: int) -> F
     )
 
 
-def synchronise(app: Celery, functions: Iterable[Function[Any] | LimitedTask]) -> None:
+def synchronise(runtime: Runtime, functions: Iterable[Function[Any] | LimitedTask]) -> None:
     """Store functions whose configuration is new or has changed, so that events are routed to them.
 
     Limited tasks stand beside them: whoever tells Redis of limits finds theirs there.
     """
     from inngest_celery.store import functions as function_rows
     from inngest_celery.store import waits
-    from inngest_celery.worker.runtime import runtime_of
 
-    runtime = runtime_of(app)
-    now = runtime.clock.now()
+    app, now = runtime.app, runtime.clock.now()
     with runtime.database.transaction() as connection:
         stored = {row.id: row for row in function_rows.all_of(connection)}
         for function in functions:

@@ -110,6 +110,7 @@ class RemoteTurns(Turns):
                 run_id=self._run.id,
                 key=self._job.key,
                 attempt=self._job.attempt,
+                message=self._job.message,
                 body=self._work,
                 show=_shown,
             )

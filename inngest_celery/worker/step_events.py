@@ -13,7 +13,7 @@ from typing import Any
 
 from celery import Celery
 
-from inngest_celery.worker.broker import BROKER_ERRORS
+from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +50,7 @@ class StepEvents:
     def send(self, app: Celery, events: Sequence[TaskEvent]) -> None:
         """Send events as one message. What a broker does not take is lost: they are for the eye."""
         try:
-            with app.producer_or_acquire() as producer:
-                # No step is to wait for a broker that does not answer.
-                producer.connection.ensure_connection(max_retries=0)
+            with producer_of(app) as producer:
                 dispatcher = app.events.Dispatcher(
                     producer.connection, self._hostname, channel=producer.channel, buffer_group={"task"}
                 )

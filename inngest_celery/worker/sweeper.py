@@ -58,7 +58,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         runtime = runtime_of(parent.app)
         try:
             prepare_database(runtime)
-            synchronise(parent.app, declared(parent.app))
+            synchronise(runtime, declared(parent.app))
             tell_limits(runtime)
         except (DatabaseError, SettingsError) as error:
             # A traceback would bury what to do. Celery stops the worker on this, with its status.

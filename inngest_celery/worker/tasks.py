@@ -26,7 +26,7 @@ from inngest_celery.store.events import ROUTE_TASK
 from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
-from inngest_celery.worker import bridge, hints, sweeper
+from inngest_celery.worker import bridge, call_options, hints, sweeper
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.handoff import Handoff, may_share
 from inngest_celery.worker.rates import Rates
@@ -65,8 +65,11 @@ class FunctionTask(Task):  # type: ignore[misc]
         **options: Any,
     ) -> Any:
         """Start a run; see :mod:`inngest_celery.worker.bridge`."""
-        canvas = {"task_id": task_id, "link": link, "link_error": link_error, **options}
-        return bridge.start_run(self, args, kwargs, canvas)
+        canvas = {"task_id": task_id, "link": link, "link_error": link_error}
+        if self.app.conf.task_always_eager:
+            call_options.checked(self, options)
+            return super().apply_async(args, kwargs, **canvas, **options)
+        return bridge.start_run(self, args, kwargs, {**canvas, **options})
 
 
 def define_tasks(app: Celery) -> None:
@@ -100,6 +103,11 @@ def _run_function(self: FunctionTask, *args: Any, **kwargs: Any) -> Any:
     body = current_body()
     if body is not None:
         return body()
+    if self.request.is_eager:
+        # Seldom wanted, and built on this module.
+        from inngest_celery.worker import eager
+
+        return eager.execute(self, args, kwargs)
     if self.request.get(hints.HEADER):
         return _perform(self, **kwargs)
     return bridge.start_run_from_message(self, args, kwargs)
@@ -169,6 +177,7 @@ def _do_in_place(runtime: Runtime, job: Job, handoff: Handoff) -> None:
         run_id=job.subject_id,
         key=job.key,
         attempt=job.attempt,
+        message=job.message,
         body=body,
         show=lambda done: Shown() if done is None else done.shown,
     )

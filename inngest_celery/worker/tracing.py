@@ -15,6 +15,8 @@ from celery.exceptions import Retry
 from celery.utils import uuid
 from celery.utils.saferepr import saferepr
 
+from inngest_celery.worker.call_options import carried
+from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import runtime_of
 from inngest_celery.worker.step_events import TaskEvent
 
@@ -55,6 +57,7 @@ def trace_in_place(
     run_id: str,
     key: str,
     attempt: int,
+    message: str | None,
     body: Callable[[str], T],
     show: Callable[[T], Shown],
 ) -> T:
@@ -67,6 +70,7 @@ def trace_in_place(
         run_id: the run, root and parent of the task.
         key: the step.
         attempt: zero-based; Celery calls it ``retries``.
+        message: what a message of its own would carry, see ``worker.call_options``.
         body: does it, given the task's id.
         show: says how it ended.
 
@@ -86,8 +90,11 @@ def trace_in_place(
         ends.append(end)
         return _given(end)
 
-    task = app.tasks[task_name]
+    task, given = app.tasks[task_name], carried(message)
+    headers, function = given.get("headers", {}), functions_of(app).get(getattr(task, "inngest_function_id", ""))
+    own = function.celery_options if function is not None else {}
     request = {
+        **headers,
         "id": task_id,
         "root_id": run_id,
         "parent_id": run_id,
@@ -96,14 +103,14 @@ def trace_in_place(
         "retries": attempt,
         "args": (),
         "kwargs": {"run": run_id, "step": key},
-        "delivery_info": {"is_eager": True},
+        "delivery_info": {"is_eager": True, "priority": given.get("priority", own.get("priority"))},
         "hostname": None,
         "callbacks": None,
         "errbacks": None,
         "chain": None,
         "chord": None,
         # None would have Celery look for headers among all of these.
-        "headers": {},
+        "headers": headers,
     }
     _in_place.body = run
     with _events_of(app, request, ends):

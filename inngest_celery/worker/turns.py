@@ -140,7 +140,8 @@ class Turns(ABC):
             self._memos = self._claimed_memos
         else:
             self._reload()
-        if job.kind not in (JobKind.SLEEP, JobKind.TIMEOUT):
+        # Recorded before it is: by a worker that kept the job to go on with the function, and died then.
+        if job.kind not in (JobKind.SLEEP, JobKind.TIMEOUT) or job.key in self._memos:
             return []
         op = Opcode.SLEEP if job.kind is JobKind.SLEEP else Opcode(json.loads(job.opts or "{}")["op"])
         memo = f'{{"error":{json.dumps(_TIMED_OUT)}}}' if op is Opcode.INVOKE else "null"

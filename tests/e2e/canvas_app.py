@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from celery import Celery
+from celery import Celery, current_task
 
 import inngest_celery as inngest
 
@@ -49,3 +49,20 @@ def fail(ctx: inngest.ContextSync) -> None:
 def alone(ctx: inngest.ContextSync) -> str:
     ctx.step.wait_for_event("end", event="canvas/end", timeout=60_000)
     return "done"
+
+
+@client.create_function(
+    fn_id="told",
+    trigger=inngest.TriggerEvent(event="canvas/told"),
+    celery_options={"priority": 1, "ignore_result": True},
+)
+def told(ctx: inngest.ContextSync) -> list[list[object]]:
+    """Give the headers and priority of the messages of its steps."""
+
+    def look() -> list[object]:
+        request = current_task.request
+        return [request.headers.get("tenant"), request.delivery_info["priority"]]
+
+    first = ctx.step.run("first", look)
+    ctx.step.sleep("a moment", 20)
+    return [first, ctx.step.run("second", look)]

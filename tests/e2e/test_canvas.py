@@ -10,7 +10,9 @@ import pytest
 from celery import chain, chord, group
 
 import inngest_celery as inngest
+from inngest_celery.store import jobs
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker.runtime import runtime_of
 from tests.conftest import StartWorker
 from tests.waiting import wait_until
 
@@ -20,16 +22,25 @@ LONG = 20
 
 
 @pytest.fixture
-def canvas(database_url: str, broker_url: str, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The app, with a worker running."""
-    environment = {"BROKER": broker_url, "BACKEND": broker_url, "DATABASE": database_url}
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    # The module reads its addresses when it is imported.
-    monkeypatch.delitem(sys.modules, "tests.e2e.canvas_app", raising=False)
-    canvas_app = importlib.import_module("tests.e2e.canvas_app")
-    start_worker("tests.e2e.canvas_app", pool="threads", concurrency=4, env=environment)
-    return canvas_app
+def canvas_of(database_url: str, broker_url: str, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Gives the app, with a worker running, in an environment of the test's own."""
+
+    def open_app(**settings: str) -> Any:
+        environment = {"BROKER": broker_url, "BACKEND": broker_url, "DATABASE": database_url, **settings}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        # The module reads its addresses when it is imported.
+        monkeypatch.delitem(sys.modules, "tests.e2e.canvas_app", raising=False)
+        canvas_app = importlib.import_module("tests.e2e.canvas_app")
+        start_worker("tests.e2e.canvas_app", pool="threads", concurrency=4, env=environment)
+        return canvas_app
+
+    return open_app
+
+
+@pytest.fixture
+def canvas(canvas_of: Any) -> Any:
+    return canvas_of()
 
 
 def test_a_function_is_called_like_a_task(canvas: Any) -> None:
@@ -89,6 +100,37 @@ def test_a_call_that_is_skipped_fails_and_says_why(canvas: Any) -> None:
     assert len(canvas.client.runs.list(status=RunStatus.SKIPPED)) == 2
     canvas.client.send_sync(inngest.Event(name="canvas/end"))
     assert first.get(timeout=LONG) == "done"
+
+
+@pytest.fixture(params=["0.25", "0"], ids=["hot", "hop"])
+def told(request: pytest.FixtureRequest, canvas_of: Any) -> Any:
+    """The function that tells what its messages carry, when a worker keeps its runs and when it does not."""
+    return canvas_of(INNGEST_SLICE=request.param)
+
+
+def test_every_message_of_a_run_carries_the_calls_headers_and_priority(told: Any) -> None:
+    call = {"headers": {"tenant": "acme"}, "priority": 3, "ignore_result": False}
+    assert told.told.apply_async(**call).get(timeout=LONG) == [["acme", 3]] * 2
+    assert told.told.apply_async(ignore_result=False).get(timeout=LONG) == [[None, 1]] * 2
+
+
+def test_a_message_sent_by_name_passes_headers_and_priority_on(told: Any) -> None:
+    call = {"headers": {"tenant": "acme"}, "priority": 3, "ignore_result": False}
+    assert told.app.send_task("canvas/told", **call).get(timeout=LONG) == [["acme", 3]] * 2
+
+
+def test_a_result_that_nobody_wants_is_not_kept(canvas: Any) -> None:
+    by_call, by_function = canvas.add_one.apply_async((1,), ignore_result=True), canvas.told.delay()
+    assert by_call.get() is by_function.get() is None, "nobody waits for it"
+    wait_until(lambda: len(canvas.client.runs.list(status=RunStatus.COMPLETED)) == 2, LONG, "two runs")
+    for result in (by_call, by_function):
+        wait_until(lambda run_id=result.id: nothing_left(canvas, run_id), LONG, "the delivery")
+        assert canvas.app.AsyncResult(result.id).state == "PENDING"
+
+
+def nothing_left(canvas: Any, run_id: str) -> bool:
+    with runtime_of(canvas.app).database.autocommit() as connection:
+        return not jobs.exists(connection, run_id)
 
 
 def test_a_failed_run_raises(canvas: Any) -> None:

@@ -14,6 +14,7 @@ from inngest_celery.store.rows import JobKind, RunStatus
 from inngest_celery.worker import control as control_module
 from inngest_celery.worker.control import FunctionNotRegisteredError
 from inngest_celery.worker.registry import functions_of, synchronise
+from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
 from tests.functions.conftest import MakeBench
 from tests.functions.locks import race
@@ -168,7 +169,7 @@ def test_a_step_that_calls_it_gets_an_error(bench: Bench, mode: str, message: st
     async def caller(ctx: inngest.Context) -> None:
         await ctx.step.invoke_by_id("call", function_id="fn")
 
-    synchronise(bench.app, functions_of(bench.app).values())
+    synchronise(runtime_of(bench.app), functions_of(bench.app).values())
     paused(bench, mode)
     error = bench.error(bench.run("test/call"))
     assert error["name"] == "RunSkippedError"
@@ -181,7 +182,7 @@ def test_pausing_outlasts_a_deployment(bench: Bench) -> None:
     paused(bench, "skip")
     with bench.database.transaction() as connection:
         connection.execute(sa.update(schema.function).values(checksum="of an older version"))
-    synchronise(bench.app, functions_of(bench.app).values())
+    synchronise(runtime_of(bench.app), functions_of(bench.app).values())
     with bench.database.autocommit() as connection:
         stored = functions.get(connection, "app-fn")
     assert stored is not None

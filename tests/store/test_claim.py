@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from inngest_celery.store import jobs, runs, schema, waits
+from inngest_celery.store import jobs, outcomes, runs, schema, waits
 from inngest_celery.store.database import Database
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Step, Wait, values
@@ -32,7 +32,7 @@ def database(database_url: str) -> Iterator[Database]:
     with database.transaction() as connection:
         connection.execute(sa.insert(schema.event), values(event))
         runs.insert(connection, run)
-        runs.record(connection, steps)
+        outcomes.record(connection, steps)
         waits.insert(connection, [wait])
         jobs.insert(connection, [job])
     yield database

@@ -11,8 +11,9 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from inngest_celery.store import migrate, schema
+from inngest_celery.store import migrate, outcomes, runs, schema
 from inngest_celery.store.database import Database, DatabaseError
 from inngest_celery.store.errors import MigrationNeeded, explained
 from inngest_celery.store.migrate import (
@@ -23,6 +24,7 @@ from inngest_celery.store.migrate import (
     state_of,
     upgrade,
 )
+from inngest_celery.store.rows import Step, values
 from tests.worker_process import ROOT
 
 PROCESSES = 3
@@ -41,7 +43,7 @@ LATER = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "later", "HEAD", None, None
+revision, down_revision, branch_labels, depends_on = "later", "{head}", None, None
 
 def upgrade():
     op.create_table("inngest_later", sa.Column("id", sa.Integer, primary_key=True))
@@ -173,8 +175,8 @@ def test_a_database_that_is_not_migrated_is_refused(database: Database) -> None:
 def test_an_older_release_is_upgraded(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upgrade(database)
     shutil.copytree(ROOT / "migrations", tmp_path / "later")
-    newest = max(path.stem for path in (ROOT / "migrations" / "versions").glob("*.py")).partition("_")[0]
-    (tmp_path / "later" / "versions" / "later.py").write_text(LATER.replace("HEAD", newest))
+    [head] = ScriptDirectory(str(ROOT / "migrations")).get_heads()
+    (tmp_path / "later" / "versions" / "later.py").write_text(LATER.format(head=head))
     monkeypatch.setattr(migrate, "_location", lambda: tmp_path / "later")
     assert state_of(database) is MigrationState.BEHIND
     with pytest.raises(MigrationNeeded, match="older release"):
@@ -182,6 +184,21 @@ def test_an_older_release_is_upgraded(database: Database, tmp_path: Path, monkey
     upgrade(database)
     assert state_of(database) is MigrationState.CURRENT
     assert sa.inspect(database.engine).has_table("inngest_later")
+
+
+def test_the_release_before_runs_on_after_an_upgrade(database: Database) -> None:
+    """It does not number the steps that it records: they keep the order of their times, before those with numbers."""
+    upgrade(database)
+    before = sa.table("inngest_step", *(sa.column(name) for name in Step.__slots__ if name != "seq"))
+    old = [Step("RUN", key, key, "StepRun", "null", False, 0, 1, 1, at) for key, at in (("a", 20), ("b", 10))]
+    with database.transaction() as connection:
+        for step in old:
+            connection.execute(
+                sa.insert(before), {name: value for name, value in values(step).items() if name != "seq"}
+            )
+        outcomes.append(connection, [Step("RUN", "c", "c", "StepRun", "null", False, 0, 1, 1, 5)])
+    with database.autocommit() as connection:
+        assert [(step.id, step.seq) for step in runs.steps(connection, "RUN")] == [("b", 0), ("a", 0), ("c", 3)]
 
 
 @pytest.mark.databases("sqlite")

@@ -106,9 +106,23 @@ def test_a_broker_of_no_kind_is_refused_before_anything_is_stored(database_url: 
     assert Inline(app, database_url=database_url).drain() == 0
 
 
-@pytest.mark.parametrize("option", ["queue", "expires", "time_limit", "routing_key"])
+REFUSED: dict[str, tuple[object, str]] = {
+    **dict.fromkeys(["queue", "expires", "time_limit", "routing_key"], (1, "a call of runs/one")),
+    "priority": ("high", "an int from 0 to 255, not 'high'"),
+    "headers": ({"when": datetime.now(UTC)}, r"a datetime at \$.when is not JSON"),
+}
+
+
+@pytest.mark.parametrize("option", REFUSED)
 def test_a_call_refuses_what_would_be_lost(client: inngest.Inngest, option: str) -> None:
-    with pytest.raises(inngest.FunctionConfigInvalidError, match=f"{option}: a call of runs/one") as caught:
-        client.functions["runs-one"].apply_async(**{option: 1})
+    value, why = REFUSED[option]
+    with pytest.raises(inngest.FunctionConfigInvalidError, match=f"{option}: .*{why}") as caught:
+        client.functions["runs-one"].apply_async(**{option: value})
     assert caught.value.code == "celery_option_invalid"
+    assert client.runs.list() == []
+
+
+def test_a_call_may_not_mark_its_messages_as_ours(client: inngest.Inngest) -> None:
+    with pytest.raises(inngest.FunctionConfigInvalidError, match="'inngest_flow' begins as those"):
+        client.functions["runs-one"].apply_async(headers={"inngest_flow": "x"})
     assert client.runs.list() == []

@@ -28,7 +28,8 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self.loop.set_task_factory(_watched_task)
         self.process = os.getpid()
-        threading.Thread(target=self._run_forever, name="inngest-loop", daemon=True).start()
+        self._thread = threading.Thread(target=self._run_forever, name="inngest-loop", daemon=True)
+        self._thread.start()
 
     def _run_forever(self) -> None:
         while True:
@@ -40,7 +41,17 @@ class LoopThread:
             return
 
     def run(self, coroutine: Coroutine[Any, Any, T], context: contextvars.Context | None = None) -> T:
-        """Run a coroutine on the loop and wait for it, from a thread that is not the loop's own."""
+        """Run a coroutine on the loop and wait for it, from a thread that is not the loop's own.
+
+        Raises:
+            RuntimeError: it is the loop's own thread, which would wait for itself for ever.
+        """
+        if threading.get_ident() == self._thread.ident:
+            coroutine.close()
+            raise RuntimeError(
+                "An async function or step cannot wait here for another run to execute: they share one event loop. "
+                "Use step.invoke, or await asyncio.to_thread(other.apply, ...)."
+            )
         done: _Handover[T] = _Handover()
         tasks: list[asyncio.Task[T]] = []
 

@@ -101,6 +101,8 @@ class NativeSession:
         self._ended: Report | None = None
         self._fiber: AsyncFiber | SyncFiber
         context = contextvars.copy_context()
+        # A step may apply another function, which is not inside of that step.
+        context.run(_inside_step.set, None)
         if function.is_handler_async:
             self.context: Context | ContextSync = self._make_context(Context, Group, Step, opening)
             self._fiber = AsyncFiber(lambda: function.start(self.context), context, opening.memos)
