@@ -12,6 +12,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.drivers.http import answer as answers
 from inngest_celery.drivers.http import gateway, request, transport
 from inngest_celery.drivers.http.reading import Circumstances, report_of
+from inngest_celery.drivers.http.signing import is_signed
 from inngest_celery.engine import expressions
 from inngest_celery.engine.decide import ONWARD, decide
 from inngest_celery.engine.report import Failure, GoOn, Outcome, Report
@@ -30,6 +31,12 @@ from inngest_celery.worker.turns import Turns
 logger = logging.getLogger(__name__)
 
 _UNKNOWN_VERSION = -1
+_FORGED = Failure(
+    "SignatureInvalid",
+    "the app's answer is not signed with this server's key. Are INNGEST_SIGNING_KEY in the app and in the server the "
+    "same, and their clocks within five minutes?",
+    code="sig_verification_failed",
+)
 
 
 class RemoteError(Exception):
@@ -169,7 +176,14 @@ class RemoteTurns(Turns):
         key = next(iter(settings.signing_keys), None)
         headers = request.headers_of(call, body, key=key, kind=settings.server_kind, at_s=at_s)
         url = transport.with_step(call.url, call.step)
-        return transport.post(url, body, headers, private=settings.calls_private)
+        response = transport.post(url, body, headers, private=settings.calls_private)
+        signature = response.headers.get("x-inngest-signature")
+        # Older SDKs do not sign what they answer.
+        if settings.signing_keys and signature:
+            now_s = self._clock.now() // 1000
+            if not is_signed(settings.signing_keys, response.body.rstrip(b"\n"), signature, now_s):
+                raise transport.NoResponse(_FORGED)
+        return response
 
     def _make_request(self, wanted: dict[str, Any], task_id: str) -> Report:
         """Make the request of a gateway step."""

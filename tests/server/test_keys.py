@@ -1,0 +1,158 @@
+"""With keys: calls are signed and checked, tokens asked for, and a key changed while apps still have the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import inngest as official
+import pytest
+from fastapi import FastAPI, Request, Response
+from inngest import fast_api
+
+from inngest_celery.drivers.http.signing import bearer_of, canonical, is_signed, sign
+from inngest_celery.server import syncing
+from inngest_celery.server.errors import ApiError
+from inngest_celery.server.state import Options, Server
+from inngest_celery.store import functions
+from inngest_celery.worker.runtime import runtime_of
+from tests.functions.bench import Bench
+from tests.server.stage import Stage, staged
+from tests.server.web import served
+
+pytestmark = pytest.mark.databases("sqlite")
+
+KEY = "signkey-prod-" + "0123456789abcdef" * 4
+OLD_KEY = "signkey-prod-" + "fedcba9876543210" * 4
+OPTIONS = Options(development=False, discovery=False, poll_interval=0)
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Bench]:
+    # Apps of tests are in this machine's own network.
+    bench = Bench(
+        database_url,
+        inngest_signing_key=KEY,
+        inngest_signing_key_fallback=OLD_KEY,
+        inngest_allow_private_addresses=True,
+    )
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+def stage(bench: Bench) -> Iterator[Stage]:
+    with staged(bench, OPTIONS) as stage:
+        yield stage
+
+
+def app_of(client: official.Inngest) -> FastAPI:
+    @client.create_function(fn_id="fn", trigger=official.TriggerEvent(event="shop/a"))
+    async def fn(ctx: official.Context) -> Any:
+        async def body() -> str:
+            return "signed"
+
+        return await ctx.step.run("step", body)
+
+    app = FastAPI()
+    fast_api.serve(app, client, [fn])
+    return app
+
+
+def registered(bench: Bench) -> list[str]:
+    with bench.database.autocommit() as connection:
+        return [row.id for row in functions.all_of(connection)]
+
+
+@pytest.mark.parametrize("key", [KEY, OLD_KEY])
+def test_an_app_registers_in_its_answer_and_runs(stage: Stage, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # An app with the old key takes the new one, too, while it is changed.
+    monkeypatch.setenv("INNGEST_SIGNING_KEY_FALLBACK", KEY)
+    client = stage.client("shop", is_production=True, signing_key=key, event_key="any")
+    with served(app_of(client)) as origin:
+        server = Server(runtime_of(stage.bench.app), OPTIONS)
+        done = syncing.sync(server, f"{origin}/api/inngest")
+        assert done is not None, "in its answer"
+        assert done.modified
+        assert registered(stage.bench) == ["shop-fn"]
+        assert stage.output("shop/a") == "signed"
+
+
+def test_an_app_with_another_key_is_not_synchronised(stage: Stage) -> None:
+    other = "signkey-prod-" + "00" * 32
+    client = stage.client("shop", is_production=True, signing_key=other, event_key="any")
+    with served(app_of(client)) as origin, pytest.raises(ApiError) as caught:
+        syncing.sync(Server(runtime_of(stage.bench.app), OPTIONS), f"{origin}/api/inngest")
+    assert caught.value.code == "unauthorized"
+    assert registered(stage.bench) == []
+
+
+def test_a_forged_answer_is_not_believed(stage: Stage) -> None:
+    app = FastAPI()
+
+    @app.post("/api/inngest")
+    async def forge(request: Request) -> Response:
+        body = await request.body()
+        now_s = stage.bench.now // 1000
+        assert is_signed([KEY], body, request.headers["x-inngest-signature"], now_s), "calls are signed"
+        headers = {"x-inngest-sdk": "js:v4.0.0", "x-inngest-signature": sign("00" * 32, b'"forged"', now_s)}
+        return Response('"forged"', headers=headers)
+
+    with served(app) as origin:
+        runtime = {"type": "http", "url": f"{origin}/api/inngest?fnId=shop-fn&stepId=step"}
+        fn = {
+            "id": "shop-fn",
+            "name": "fn",
+            "triggers": [{"event": "shop/a"}],
+            "steps": {"step": {"id": "step", "name": "step", "runtime": runtime, "retries": {"attempts": 0}}},
+        }
+        body = {"appName": "shop", "url": f"{origin}/api/inngest", "functions": [fn], "sdk": "js:v4.0.0"}
+        headers = {"Authorization": f"Bearer {bearer_of(KEY)}"}
+        assert stage.http.post("/fn/register", json=body, headers=headers).status_code == 200
+        assert stage.error("shop/a")["code"] == "sig_verification_failed"
+
+
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        (None, 401),
+        ("Bearer nonsense", 401),
+        ("Basic x", 401),
+        (KEY, 200),
+        (bearer_of(KEY), 200),
+        (bearer_of(OLD_KEY), 200),
+    ],
+)
+def test_registration_asks_for_the_key(stage: Stage, token: str | None, status: int) -> None:
+    given = token if token is None or " " in token else f"Bearer {token}"
+    headers = {"Authorization": given} if given else {}
+    body = {"appName": "shop", "url": "http://localhost:1/api", "functions": [], "sdk": "js:v4.0.0"}
+    answer = stage.http.post("/fn/register", json=body, headers=headers)
+    assert answer.status_code == status, answer.text
+    if status == 401:
+        assert answer.json()["code"] == "authentication_failed"
+
+
+def test_health_is_open_and_nothing_says_that_this_is_a_development_server(stage: Stage) -> None:
+    assert stage.http.get("/health").json() == {"status": 200, "message": "OK"}
+    assert stage.http.get("/dev").status_code == 404
+    assert stage.http.get("/health").headers["x-inngest-server-kind"] == "cloud"
+    assert stage.http.get("/v0/runs/01HF7YAT000000000000000001/actions").status_code == 401
+
+
+def test_an_address_in_the_own_network_is_refused_unless_allowed(database_url: str) -> None:
+    bench = Bench(database_url, inngest_signing_key=KEY)
+    server = Server(runtime_of(bench.app), OPTIONS)
+    with pytest.raises(ApiError) as caught:
+        syncing.sync(server, "http://127.0.0.1:9/api/inngest")
+    assert caught.value.code == "private_address"
+    bench.close()
+
+
+@pytest.mark.parametrize("age_s", [-301, 301])
+def test_a_signature_does_not_last(age_s: int) -> None:
+    body = canonical({"a": 1})
+    assert is_signed([KEY], body, sign(KEY, body, 1_700_000_000), 1_700_000_000)
+    assert not is_signed([KEY], body, sign(KEY, body, 1_700_000_000 + age_s), 1_700_000_000)
+    assert not is_signed([KEY], b"other", sign(KEY, body, 1_700_000_000), 1_700_000_000)
+    assert not is_signed([KEY], body, "nonsense", 1_700_000_000)
