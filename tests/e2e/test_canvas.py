@@ -7,10 +7,11 @@ import sys
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from celery import chain, chord, group
 
 import inngest_celery as inngest
-from inngest_celery.store import jobs
+from inngest_celery.store import jobs, schema
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.runtime import runtime_of
 from tests.conftest import StartWorker
@@ -88,6 +89,11 @@ def test_a_message_sent_by_name_starts_a_run(canvas: Any) -> None:
     assert result.get(timeout=LONG) == 4
 
 
+def waits_in(canvas: Any) -> int:
+    with runtime_of(canvas.app).database.autocommit() as connection:
+        return int(connection.execute(sa.select(sa.func.count()).select_from(schema.wait)).scalar_one())
+
+
 def test_a_call_that_is_skipped_fails_and_says_why(canvas: Any) -> None:
     first = canvas.alone.delay()
     run = wait_until(lambda: canvas.client.runs.list(status=RunStatus.RUNNING), LONG)[0]
@@ -98,6 +104,8 @@ def test_a_call_that_is_skipped_fails_and_says_why(canvas: Any) -> None:
             second.get(timeout=LONG)
         assert raised.value.code == "singleton"
     assert len(canvas.client.runs.list(status=RunStatus.SKIPPED)) == 2
+    # What comes before the run has asked for it is not what it waits for.
+    wait_until(lambda: waits_in(canvas), LONG)
     canvas.client.send_sync(inngest.Event(name="canvas/end"))
     assert first.get(timeout=LONG) == "done"
 
