@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from redis import RedisError
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
+
+from inngest_celery.store.database import DatabaseError
+
+logger = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -39,6 +46,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ApiError)
     def refuse(request: Request, error: ApiError) -> JSONResponse:
         return error.to_response()
+
+    @app.exception_handler(DatabaseError)
+    @app.exception_handler(DBAPIError)
+    @app.exception_handler(RedisError)
+    def refuse_for_now(request: Request, error: Exception) -> JSONResponse:
+        logger.error("%s %s failed: %s", request.method, request.url.path, error, extra={"action": "request_failed"})
+        message = "The server's database or Redis does not answer. Nothing is half done; try again."
+        return ApiError(503, message, code="unavailable").to_response()
 
     @app.exception_handler(RequestValidationError)
     def refuse_input(request: Request, error: RequestValidationError) -> JSONResponse:

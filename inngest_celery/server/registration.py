@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from inngest_celery import ids
+from inngest_celery.engine import policies
+from inngest_celery.engine.spec import read_spec
 from inngest_celery.server import addresses, configs
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server
@@ -118,12 +120,23 @@ def register(
             400, "At least one function is invalid: " + problems[0]["message"], code="config_invalid",
             data={"errors": problems},
         )  # fmt: skip
+    _require_redis(server, rows)
     modified = _store(server, app, rows)
     if modified:
         waits.prepare_topics(server.runtime.database, configs.cancelling_events(rows))
         tell_limits(server.runtime)
     sync_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"sync:{app.id}:{app.checksum}"))
     return Registered(ids.app_uuid(app.id), sync_id, modified)
+
+
+def _require_redis(server: Server, rows: Sequence[FunctionRow]) -> None:
+    limited = [row.id for row in rows if policies.needs_redis(read_spec(row.config))]
+    if limited and server.runtime.redis_url is None:
+        raise ApiError(
+            400,
+            f"{limited[0]} has limits, which are kept in Redis, and this server has none. Set inngest_redis_url there.",
+            code="redis_missing",
+        )
 
 
 @retried
