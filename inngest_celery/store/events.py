@@ -54,6 +54,39 @@ def get(connection: sa.Connection, event_id: str) -> Event | None:
     return Event(**row._mapping) if row else None
 
 
+def page(
+    connection: sa.Connection,
+    *,
+    limit: int,
+    before: str | None = None,
+    names: Sequence[str] | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    internal: bool = False,
+) -> list[Event]:
+    """Give events, the newest first.
+
+    Args:
+        before: only those that came before the one with this id.
+        names: only these.
+        since, until: when they were received, in milliseconds; both are left out themselves.
+        internal: whether those count that are made here.
+    """
+    table = schema.event
+    query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(table.c.id < before)
+    if names:
+        query = query.where(table.c.name.in_(names))
+    elif not internal:
+        query = query.where(table.c.name.not_like("inngest/%"))
+    if since is not None:
+        query = query.where(table.c.received_at > since)
+    if until is not None:
+        query = query.where(table.c.received_at < until)
+    return [Event(**row._mapping) for row in connection.execute(query)]
+
+
 def of_run(connection: sa.Connection, run_id: str) -> list[Event]:
     """Give the events that were collected for a run, in the order in which they were received."""
     return [Event(**row._mapping) for row in connection.execute(_starters(run_id))]

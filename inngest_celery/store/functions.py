@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,14 @@ def find(connection: sa.Connection, name: str) -> FunctionRow | None:
     if found is not None or name.count("-") != 4:
         return found
     return next((row for row in all_of(connection) if ids.function_uuid(row.id) == name.lower()), None)
+
+
+def several(connection: sa.Connection, function_ids: Collection[str]) -> dict[str, FunctionRow]:
+    """Give functions by id, as far as there are such."""
+    if not function_ids:
+        return {}
+    query = sa.select(schema.function).where(schema.function.c.id.in_(sorted(function_ids)))
+    return {row.id: FunctionRow(**row._mapping) for row in connection.execute(query)}
 
 
 def of_app(connection: sa.Connection, app_id: str) -> list[FunctionRow]:

@@ -313,6 +313,13 @@ def milliseconds_early(database: Database, subject_id: str, key: str, now: int) 
     return None if due_at is None else int(due_at) - now
 
 
+def of_subject(connection: sa.Connection, subject_id: str) -> list[Job]:
+    """Give what is still to be done for a run, the first due first."""
+    table = schema.job
+    query = sa.select(table).where(table.c.subject_id == subject_id).order_by(table.c.due_at, table.c.key)
+    return [job_from(row._mapping) for row in connection.execute(query)]
+
+
 def any_left(connection: sa.Connection, run_id: str) -> bool:
     """Tell whether anything is still to be done for a run, apart from ending it when it is overdue."""
     table = schema.job

@@ -28,6 +28,13 @@ def get(connection: sa.Connection, run_id: str) -> Run | None:
     return _one(connection, run_id, for_update=False)
 
 
+def of_event(connection: sa.Connection, event_id: str) -> list[Run]:
+    """Give the runs that an event has started, alone or with others, the oldest first."""
+    table = schema.run
+    wanted = sa.or_(table.c.event_id == event_id, table.c.id.in_(events.runs_of(connection, event_id)))
+    return [Run(**row._mapping) for row in connection.execute(sa.select(table).where(wanted).order_by(table.c.id))]
+
+
 def _one(connection: sa.Connection, run_id: str, *, for_update: bool) -> Run | None:
     query = sa.select(schema.run).where(schema.run.c.id == run_id)
     row = connection.execute(query.with_for_update() if for_update else query).first()

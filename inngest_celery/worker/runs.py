@@ -118,11 +118,8 @@ class Runs:
 
         That of a batch is every event's in it. That of a debounce is also that of the events which gave way to others.
         """
-        table = schema.run
         with self._runtime.database.autocommit() as connection:
-            wanted = sa.or_(table.c.event_id == event_id, table.c.id.in_(event_rows.runs_of(connection, event_id)))
-            rows = connection.execute(sa.select(table).where(wanted).order_by(table.c.id)).all()
-        return [_info(Run(**row._mapping)) for row in rows]
+            return [_info(run) for run in runs.of_event(connection, event_id)]
 
     def list(
         self,

@@ -1,0 +1,12 @@
+"""REST v1: events, runs, functions and signals, as the official server has them, but fresh and with real statuses."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+
+from inngest_celery.server.access import require_signing_key
+from inngest_celery.server.v1 import events, functions, runs, signals
+
+router = APIRouter(prefix="/v1", dependencies=[Depends(require_signing_key)], tags=["v1"])
+for each in (events.router, runs.router, functions.router, signals.router):
+    router.include_router(each)
