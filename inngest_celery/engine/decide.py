@@ -11,6 +11,7 @@ from inngest_celery.engine.announcing import announced
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.engine.lifecycle import INVOKED, end_of
 from inngest_celery.engine.policies import budget_of
+from inngest_celery.engine.recording import step_of
 from inngest_celery.engine.report import Failure, GoOn, Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final, retry_at
 from inngest_celery.engine.turn import Turn
@@ -19,7 +20,7 @@ from inngest_celery.opcodes import Opcode
 from inngest_celery.store.changes import Changes, RunEnd, SignalWait
 from inngest_celery.store.events import route_job
 from inngest_celery.store.outcomes import number
-from inngest_celery.store.rows import Attempt, Cost, Event, Job, JobKind, RunStatus, Step, Wait
+from inngest_celery.store.rows import Attempt, Cost, Event, Job, JobKind, RunStatus, Wait
 from inngest_celery.store.signals import signal_topic
 
 # What the key of a job begins with that calls a function again.
@@ -79,22 +80,7 @@ def _take_outcome(turn: Turn, changes: Changes, outcome: Outcome, report: Report
     if outcome.failure is not None:
         _note_failure(turn, changes, outcome, report)
     if outcome.memo is not None:
-        changes.steps.append(
-            Step(
-                run_id=turn.run.id,
-                id=outcome.key,
-                name=outcome.name,
-                op=outcome.op.value,
-                memo=outcome.memo,
-                failed=outcome.failure is not None,
-                attempt=outcome.attempt,
-                queued_at=turn.job.due_at,
-                started_at=outcome.started_at,
-                ended_at=outcome.ended_at,
-                worker=turn.worker,
-                task_id=outcome.task_id,
-            )
-        )
+        changes.steps.append(step_of(outcome, turn.run.id, queued_at=turn.job.due_at, worker=turn.worker))
         for event in outcome.emits:
             _send(turn, changes, event)
 

@@ -36,6 +36,13 @@ def number(steps: Sequence[Step], *, after: int) -> None:
         step.seq = place
 
 
+def recorded(connection: sa.Connection, run_id: str, step_ids: Sequence[str]) -> set[str]:
+    """Give those of these steps that have an outcome."""
+    table = schema.step
+    query = sa.select(table.c.id).where(table.c.run_id == run_id, table.c.id.in_(step_ids))
+    return set(connection.execute(query).scalars())
+
+
 def count(connection: sa.Connection, run_id: str) -> int:
     table = schema.step
     return int(connection.execute(sa.select(sa.func.count()).where(table.c.run_id == run_id)).scalar_one())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from inngest_celery import ids
@@ -146,6 +147,8 @@ class RemoteTurns(Turns):
             answer = answers.read(self._post(call), self._clock.now())
         except transport.NoResponse as error:
             answer = answers.Answer(failure=error.failure)
+        if call.step == request.DISCOVERY and not call.plan_only and answer.goes_on_by_itself:
+            call = self._after_checkpoints(call)
         races = bool(self._keeps.get("race"))
         found = Circumstances(self._alone, races, started_at, self._clock.now(), task_id)
         return report_of(call, answer, found)
@@ -168,6 +171,14 @@ class RemoteTurns(Turns):
             generation=job.fence,
             request_id=ids.new(self._clock.now()),
         )
+
+    def _after_checkpoints(self, call: request.Call) -> request.Call:
+        """Give the call as if it had been made now: the app may have recorded steps while it lasted."""
+        self._reload()
+        if len(self._memos) > len(call.memos):
+            self._job = replace(self._job, kind=JobKind.RESUME, attempt=0)
+            call = replace(call, memos=self._memos, attempt=0)
+        return call
 
     def _post(self, call: request.Call) -> transport.Response:
         settings = self._runtime.settings

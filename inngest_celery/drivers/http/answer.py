@@ -15,6 +15,8 @@ from inngest_celery.engine.report import Failure
 _STEPS = 206
 _STREAMED = 201
 _SHOWN_BYTES = 8192
+# The languages whose SDKs answer after each step.
+_STEP_BY_STEP = ("py:",)
 
 
 class NotUnderstood(ValueError):
@@ -32,6 +34,7 @@ class Answer:
         failure: why this call failed, if it did.
         retry_in: how long the SDK wants the next attempt to wait, in milliseconds.
         retriable: whether another attempt may help, as the SDK says it for all that is in the answer.
+        goes_on_by_itself: whether the SDK is of those that may have done steps, and reported them, before it answered.
     """
 
     version: int | None = None
@@ -40,6 +43,7 @@ class Answer:
     failure: Failure | None = None
     retry_in: int | None = None
     retriable: bool | None = None
+    goes_on_by_itself: bool = True
 
 
 def read(response: Response, now: int) -> Answer:
@@ -73,6 +77,7 @@ def _told_by(response: Response, now: int) -> Answer:
         version=int(version) if version.lstrip("-").isdigit() else None,
         retry_in=parse_retry_after(after, now_ms=now) if after else None,
         retriable=None if no_retry is None else no_retry.strip().lower() != "true",
+        goes_on_by_itself=not headers.get("x-inngest-sdk", "").removeprefix("inngest-").startswith(_STEP_BY_STEP),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from inngest_celery.drivers.http.answer import Answer, failure_from
@@ -82,7 +83,34 @@ def report_of(call: Call, answer: Answer, found: Circumstances) -> Report:
     return report
 
 
+def outcomes_of(ops: Sequence[Op], now: int) -> list[Outcome] | None:
+    """Give the outcomes of finished steps that an SDK reports while its call lasts; ``None`` if others are among them.
+
+    Args:
+        now: milliseconds.
+    """
+    found = []
+    for op in ops:
+        if op.code in _LAZY:
+            continue
+        if op.code not in ("step", "steprun", "stepfailed"):
+            return None
+        outcome = Outcome(op.id, op.name, Opcode.STEP_RUN, 0, None, started_at=now, ended_at=now)
+        failure = failure_from(op.error or {}) if op.code == "stepfailed" else None
+        found.append(replace(outcome, failure=failure, memo=_memo(op, failure)))
+    return found
+
+
+def _memo(op: Op, failure: Failure | None) -> str:
+    if failure is not None:
+        return f'{{"error":{failure.to_json()}}}'
+    return op.data if op.code == "step" else f'{{"data":{op.data}}}'
+
+
 def _take(report: Report, call: Call, answer: Answer, op: Op, found: Circumstances) -> None:
+    if op.code in _DONE and op.id in call.memos:
+        # Recorded while the call lasted, by a checkpoint whose answer did not arrive.
+        return
     if op.code in _DONE:
         report.outcomes.append(_outcome(call, answer, op, found))
     elif op.code in _PLANS:
@@ -116,14 +144,14 @@ def _outcome(call: Call, answer: Answer, op: Op, found: Circumstances) -> Outcom
         task_id=found.task_id,
     )
     if op.code in ("step", "steprun"):
-        return replace(outcome, memo=op.data if op.code == "step" else f'{{"data":{op.data}}}')
+        return replace(outcome, memo=_memo(op, None))
     error = op.error or {}
     failure = failure_from(error)
     failure.retry_in = answer.retry_in
     gives_up = op.code == "stepfailed" or bool(error.get("noRetry")) or answer.retriable is False
     failure.retriable = not gives_up
     final = is_final(failure, call.attempt, call.max_attempts)
-    return replace(outcome, failure=failure, memo=f'{{"error":{failure.to_json()}}}' if final else None)
+    return replace(outcome, failure=failure, memo=_memo(op, failure) if final else None)
 
 
 def _plan(report: Report, op: Op) -> Plan:

@@ -1,0 +1,44 @@
+"""Recording steps under a job that goes on: its worker waits for an app that does them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from inngest_celery.store import outcomes, runs, schema
+from inngest_celery.store.conflicts import retried
+from inngest_celery.store.database import Database
+from inngest_celery.store.rows import JobKind, RunStatus, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job in somebody's hands, by the fence that it had when it was taken."""
+
+    run_id: str
+    key: str
+    fence: int
+
+
+@retried
+def extend(database: Database, held: Held, steps: Sequence[Step]) -> bool:
+    """Record steps and leave the job with whoever holds it; false, with nothing written, if it is another's by now.
+
+    Recorded twice is recorded once: the answer to the first time may have been lost.
+    """
+    job = schema.job
+    mine = sa.and_(job.c.subject_id == held.run_id, job.c.key == held.key, job.c.fence == held.fence)
+    with database.transaction() as connection:
+        run = runs.lock(connection, held.run_id)
+        if run is None or RunStatus(run.status).ended:
+            return False
+        # Whoever takes the job over is to read what is recorded, which the start of a run does not. And what comes
+        # next is a first attempt.
+        kept = connection.execute(sa.update(job).where(mine).values(kind=JobKind.RESUME.value, attempt=0))
+        if kept.rowcount != 1 and not connection.execute(sa.select(sa.exists().where(mine))).scalar_one():
+            return False
+        known = outcomes.recorded(connection, held.run_id, [step.id for step in steps])
+        outcomes.append(connection, [step for step in steps if step.id not in known])
+    return True
