@@ -1,8 +1,8 @@
 """Which real services can be reached, so that the tests know which part of the matrix they can run.
 
 A service is looked for at its usual local address, or where its variable says; an empty variable switches it off. One
-that is named by its variable or in ``INNGEST_TEST_REQUIRE`` (``postgres,mariadb,redis,rabbitmq``) must be there, or the
-run fails before its first test.
+that is named by its variable or in ``INNGEST_TEST_REQUIRE`` (``postgres,mariadb,redis,rabbitmq,node``) must be there,
+or the run fails before its first test.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,6 +74,11 @@ def _probe_rabbitmq(url: str) -> None:
         raise OperationalError(reason)
 
 
+def _probe_command(name: str) -> None:
+    if shutil.which(name) is None or shutil.which("node") is None:
+        raise OSError(f"{name} or node is not on the PATH")
+
+
 _SQL_REFUSALS = (sa.exc.OperationalError, sa.exc.ArgumentError)
 
 SERVICES = {
@@ -91,6 +97,8 @@ SERVICES = {
             _SQL_REFUSALS,
         ),
         Service("redis", "redis://127.0.0.1:6379", _probe_redis, (redis.RedisError, ValueError)),
+        # Not a server: what the app on the TypeScript SDK is installed and run with.
+        Service("node", "npm", _probe_command, (OSError,)),
         Service("rabbitmq", "amqp://guest:guest@127.0.0.1:5672//", _probe_rabbitmq, (OperationalError, OSError)),
     )
 }

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from inngest_celery import ids
-from inngest_celery.engine import limits
+from inngest_celery.engine import backoff, limits
 from inngest_celery.engine.announcing import announced
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.engine.lifecycle import INVOKED, end_of
@@ -74,6 +74,10 @@ def _call_again(turn: Turn, changes: Changes, report: Report) -> None:
         changes.onward_after_all = report.go_on is GoOn.AFTER_ALL
     elif report.go_on is GoOn.AT_ONCE or not changes.jobs:
         changes.jobs.append(onward)
+        return
+    attempt, opts = turn.job.attempt, _kept(report.keeps)
+    due_at = turn.now + backoff.retry_delay_ms(attempt, interval_ms=turn.retry_interval_ms)
+    changes.rescue = _job(turn, onward.key, "", JobKind.RESUME, due_at, attempt=attempt + 1, opts=opts)
 
 
 def _take_outcome(turn: Turn, changes: Changes, outcome: Outcome, report: Report) -> None:

@@ -73,6 +73,8 @@ class Changes:
         asked_at: when the waits were asked for; an event received since then may already satisfy them.
         onward: the job that calls the function again, if there is something that it has not seen.
         onward_after_all: whether it waits until no other job of the run is left.
+        rescue: the job that calls the function again later, if it asks for nothing but what is recorded already:
+            without it nothing would carry the run on.
     """
 
     job: Job
@@ -92,6 +94,7 @@ class Changes:
     asked_at: int = 0
     onward: Job | None = None
     onward_after_all: bool = False
+    rescue: Job | None = None
 
     @property
     def run_id(self) -> str:

@@ -75,6 +75,8 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         elif news:
             # The worker goes on with what it has not seen, under the lease that it has.
             jobs.insert(connection, [changes.job])
+        if changes.rescue is not None and not inserted and not jobs.any_left(connection, changes.run_id):
+            inserted = jobs.insert_missing(connection, [changes.rescue])
         due = [*inserted, *routes, *([changes.again] if changes.again else [])]
         return Applied(jobs=due, costs=paid, news=news)
 

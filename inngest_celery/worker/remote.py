@@ -39,6 +39,14 @@ _FORGED = Failure(
     code="sig_verification_failed",
 )
 
+_GOES_ROUND = Failure(
+    "StepsRepeated",
+    "the app asks for steps again and again that are recorded already. Does its SDK read what it is sent, and does the "
+    "function always come to the same steps?",
+    code="steps_repeated",
+    retriable=False,
+)
+
 
 class RemoteError(Exception):
     """An error of a remote function, for Celery to show. It is named as it is over there."""
@@ -56,12 +64,16 @@ class RemoteTurns(Turns):
         super().__init__(runtime, claimed, read_spec(function.config), CALL_TASK, task_id, slot)
         self._function_id = function.id
         self._url = str(self._spec.url)
+        self._waited_for_all = False
 
     def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:
+        if self._job.attempt >= self._spec.max_attempts:
+            self._give_up(_GOES_ROUND)
+            return
         timers = self._load()
         while True:
             alone = self._alone
-            applied = self._settle(timers) if self._waits_for_others() else self._take_turn(timers)
+            applied = self._settle(timers) if timers or self._waits_for_others() else self._take_turn()
             timers = []
             kept = self._kept(applied)
             if kept is None:
@@ -71,7 +83,8 @@ class RemoteTurns(Turns):
             if not (alone and self._alone):
                 # Others have recorded what they did, too.
                 self._reload()
-                self._alone = kept.key.startswith(ONWARD) and not self._goes_on_after_each()
+                # A call that was waited for by all is made when no other job is left.
+                self._alone = kept.key.startswith(ONWARD) and self._waited_for_all
 
     # What the job at hand says
 
@@ -92,19 +105,21 @@ class RemoteTurns(Turns):
         """Tell whether the function is not to be called before steps that others carry out are done, too."""
         if self._alone or self._goes_on_after_each() or self._job.key.startswith(ONWARD):
             return False
-        return self._job.kind in (JobKind.SLEEP, JobKind.TIMEOUT, JobKind.RESUME)
+        return self._job.kind is JobKind.RESUME
 
     # Working
 
     def _settle(self, timers: list[Outcome]) -> Applied:
-        """Record that a step is done, and go on if it was the last one of those that are waited for."""
-        self._alone = False
-        known = len(self._memos)
-        keeps: dict[str, object] = {"v": self._version}
-        report = Report(outcomes=timers, known=known, parallel=True, go_on=GoOn.AFTER_ALL, keeps=keeps)
+        """Record that time has passed, or that an event came, and go on unless other steps are waited for, too.
+
+        It is on record before the function is called: what the app does then comes after it.
+        """
+        report = Report(outcomes=timers, known=len(self._memos), parallel=not self._alone, keeps={"v": self._version})
+        report.go_on = GoOn.AFTER_EACH if self._goes_on_after_each() else GoOn.AFTER_ALL
+        self._waited_for_all = report.go_on is GoOn.AFTER_ALL
         return self._write(self._decide(report), timers)
 
-    def _take_turn(self, timers: list[Outcome]) -> Applied:
+    def _take_turn(self) -> Applied:
         """Call the function, or make the request that it asked for, and write what came of it."""
         crash_point("before_body")
         if self._job is self._own_job:
@@ -124,7 +139,7 @@ class RemoteTurns(Turns):
             )
         crash_point("after_body")
         own = report.outcomes
-        report.outcomes = [*timers, *own]
+        self._waited_for_all = report.go_on is GoOn.AFTER_ALL
         applied = self._write(self._decide(report), own)
         if applied.conflict is not None:
             report.failure = _signal_conflict(applied.conflict)

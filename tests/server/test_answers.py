@@ -204,6 +204,14 @@ def test_a_step_that_is_not_found_again_is_looked_for_again(stage: Stage) -> Non
         assert stage.bench.finish(run).status is RunStatus.COMPLETED
 
 
+def test_an_app_that_does_not_read_what_it_is_sent_fails_and_is_not_forgotten(stage: Stage) -> None:
+    """It asks for the same sleep for ever, though that is over."""
+    app = Scripted(steps(op("Sleep", "a", opts={"duration": "1h"}), op("Sleep", "b", opts={"duration": "1h"})))
+    with app.registered(stage, retries=2):
+        assert stage.error("shop/a")["code"] in ("steps_repeated", "nothing_to_do")
+    assert len(app.calls) <= 5
+
+
 def test_a_signal_has_one_waiter(stage: Stage) -> None:
     wait = op("WaitForSignal", "a", opts={"signal": "go", "timeout": "1d", "conflict": "fail"})
     with Scripted(steps(wait)).registered(stage):

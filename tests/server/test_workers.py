@@ -27,7 +27,9 @@ from inngest_celery.worker.outbox import Outbox
 from inngest_celery.worker.runs import Runs
 from tests.conftest import StartWorker
 from tests.e2e.web import Web
+from tests.server import typescript
 from tests.server.web import served
+from tests.services import missing
 from tests.waiting import wait_until
 
 PLACES = (
@@ -162,6 +164,27 @@ def test_an_app_that_is_away_is_asked_again(deployment: Deployment) -> None:
     assert ended.output == "body"
     assert "cannot be reached" in deployment.ask(sa.select(schema.attempt))[0].error
     assert deployment.calls == {"body": 1}
+
+
+@pytest.mark.skipif("node" in missing(), reason="there is no Node.js")
+@pytest.mark.brokers("redis")
+@pytest.mark.databases("postgres")
+def test_a_worker_dies_while_an_app_goes_on_by_itself(deployment: Deployment, tmp_path: Path) -> None:
+    """What the app has reported is not asked for again, and what it reports when another worker goes on is refused."""
+    with (
+        served(create_app(deployment.runtime, deployment.server.options)) as url,
+        typescript.running(url, tmp_path / "node.log") as app,
+    ):
+        doomed = deployment.worker(pool="threads", concurrency=2)
+        [event_id] = Outbox(deployment.runtime).send([inngest.Event(name="ts/slow")])
+        wait_until(lambda: deployment.count(schema.step) == 2, 20, deployment.describe)
+        doomed.sigkill()
+        deployment.worker(pool="threads", concurrency=2)
+        assert Runs(deployment.celery).wait(event_id, timeout=40).output == "slow"
+        names = sorted(row.name for row in deployment.ask(sa.select(schema.step)))
+        assert names == [f"slow-{number}" for number in range(4)]
+        assert sum(app.calls.values()) <= 5
+        assert deployment.count(schema.job) == 0
 
 
 @pytest.mark.brokers("redis")

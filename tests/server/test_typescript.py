@@ -1,0 +1,164 @@
+"""The official TypeScript SDK, unmodified, with the checkpoints that it makes by default and without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request
+
+import inngest_celery as inngest
+from inngest_celery.store.rows import RunStatus
+from tests.functions.bench import Bench
+from tests.server.stage import Stage, staged
+from tests.server.typescript import TypeScriptApp, running
+from tests.server.web import served
+from tests.services import missing
+
+pytestmark = pytest.mark.skipif("node" in missing(), reason="there is no Node.js")
+
+
+@pytest.fixture
+def bench(database_url: str) -> Iterator[Bench]:
+    # Long waits for an app that starts up must not let leases run out.
+    bench = Bench(database_url, inngest_lease=120)
+    try:
+        yield bench
+        bench.check()
+    finally:
+        bench.close()
+
+
+@pytest.fixture
+def stage(bench: Bench) -> Iterator[Stage]:
+    with staged(bench) as stage:
+        yield stage
+
+
+@pytest.fixture
+def provider() -> Iterator[str]:
+    """What the app has fetched for it: a page, and a model."""
+    app = FastAPI()
+
+    @app.post("/page")
+    async def page(request: Request) -> Any:
+        return {"asked": await request.json(), "x": request.query_params["x"]}
+
+    @app.post("/chat/completions")
+    async def model(request: Request) -> Any:
+        asked = await request.json()
+        assert request.headers["authorization"] == "Bearer secret"
+        return {"choices": [{"message": {"role": "assistant", "content": f"{asked['model']} says hello"}}]}
+
+    with served(app) as url:
+        yield url
+
+
+@pytest.fixture(params=["yes", "no"], ids=["checkpoints", "plain"])
+def app(request: pytest.FixtureRequest, stage: Stage, provider: str, tmp_path: Path) -> Iterator[TypeScriptApp]:
+    with running(stage.url, tmp_path / "node.log", PROVIDER=provider, CHECKPOINTING=request.param) as app:
+        yield app
+
+
+@pytest.mark.databases("sqlite", "postgres")
+def test_every_kind_of_step(stage: Stage, app: TypeScriptApp) -> None:
+    run = stage.start("ts/steps", id="z")
+    stage.bench.advance(days=4)
+    stage.send("ts/go", id="other")
+    stage.send("ts/go", id="z")
+    stage.drain()
+    assert stage.bench.output(run) == {
+        "first": "first",
+        "second": {"word": "second"},
+        "both": ["left", "right"],
+        "sent": 1,
+        "called": {"child": "steps"},
+        "seen": {"id": "z"},
+        "silent": None,
+        "last": "last",
+        "id": "z",
+    }
+    assert app.calls == {"first": 1, "second": 1, "left": 1, "right": 1, "last": 1}
+    steps = stage.bench.steps(run)
+    assert [step.seq for step in steps] == list(range(1, len(steps) + 1))
+    assert len(stage.bench.events("ts/emitted")) == 1
+
+
+@pytest.mark.databases("sqlite")
+def test_all_the_rest(stage: Stage, app: TypeScriptApp) -> None:
+    """One app and one server for all of it: to start them takes longer than what is tested."""
+    assert stage.output("ts/many") == [f"step-{number}" for number in range(5)]
+    assert stage.output("ts/fetch") == {"status": 200, "body": {"asked": {"q": 1}, "x": "1"}}
+    assert stage.output("ts/infer") == ["gpt-test says hello", "wrapped"]
+    race = stage.start("ts/race")
+    assert "after" in [step.name for step in stage.bench.steps(race)], "it goes on with the first"
+    assert stage.bench.output(race) == ["fast", "after"]
+    assert stage.output("ts/caught") == {"caught": "no", "isStepError": True}
+    assert stage.error("ts/final")["message"] == "never again"
+    began = stage.bench.now
+    assert stage.output("ts/later") == "at last"
+    assert stage.bench.now >= began + 7000
+    assert stage.error("ts/fails")["message"] == "no"
+    waits = stage.start("ts/waits")
+    stage.start("ts/signals")
+    assert stage.bench.get(waits).output == {"signal": "go", "data": {"x": 1}}
+    stopped = stage.start("ts/cancelled", id=1)
+    stage.send("ts/stop", id=1)
+    stage.drain()
+    assert stage.bench.get(stopped).status is RunStatus.CANCELLED
+    for number in range(2):
+        stage.send("ts/batched", n=number)
+        stage.send("ts/alone")
+        stage.send("ts/once", order=7)
+        stage.send("ts/calm", n=number)
+        stage.drain()
+    stage.bench.advance(hours=1)
+    outputs = {run.function_id: run.output for run in stage.bench.inline.runs.list(limit=1000)}
+    assert (outputs["ts-batched"], outputs["ts-calm"]) == ([0, 1], 1)
+    skipped = stage.bench.inline.runs.list(status=RunStatus.SKIPPED)
+    assert [run.function_id for run in skipped] == ["ts-alone"]
+    calls = app.calls
+    assert [calls[name] for name in ("fast", "other", "after", "once", "final", "told: no")] == [1] * 6
+    assert [calls[name] for name in ("bad", "later", "fails")] == [2] * 3
+
+
+@pytest.mark.databases("sqlite")
+def test_functions_in_two_languages_call_each_other(bench: Bench, tmp_path: Path) -> None:
+    @bench.function("caller", trigger=inngest.TriggerEvent(event="py/go"))
+    async def caller(ctx: inngest.Context) -> Any:
+        return await ctx.step.invoke_by_id("call", app_id="ts", function_id="child", data={"of": "python"})
+
+    with staged(bench) as stage, running(stage.url, tmp_path / "node.log"):
+        assert stage.output("py/go") == {"child": "python"}
+
+
+@pytest.mark.databases("sqlite")
+def test_a_checkpoint_counts_under_its_call_only(stage: Stage, tmp_path: Path) -> None:
+    with running(stage.url, tmp_path / "node.log"):
+        run = stage.start("ts/many")
+    assert stage.bench.get(run).status is RunStatus.COMPLETED
+    step = {"op": "StepRun", "id": "late", "displayName": "late", "data": 1}
+    body = {"qi_id": f"{run.id}.start", "generation_id": 1, "steps": [step]}
+    late = stage.http.post(f"/v1/checkpoint/{run.id}/async", json=body)
+    assert (late.status_code, late.json()["code"]) == (409, "stale_dispatch")
+    stage.drain()
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"qi_id": "other.start", "steps": [{"op": "StepRun", "id": "a"}]}, 400),
+        ({"qi_id": "RUN.start", "steps": [{"op": "Sleep", "id": "a", "opts": {"duration": "1s"}}]}, 400),
+        ({"qi_id": "RUN.start", "steps": [{"op": "StepRun", "id": "a", "data": "x" * 5_000_000}]}, 413),
+        ({"qi_id": "RUN.start", "steps": [{"op": "StepRun", "id": "a", "data": "x" * 9_000_000}]}, 413),
+    ],
+)
+def test_a_checkpoint_that_is_none_is_refused(stage: Stage, body: dict[str, Any], status: int) -> None:
+    run = "01HF7YAT000000000000000001"
+    text = json.dumps(body).replace("RUN", run)
+    assert stage.http.post(f"/v1/checkpoint/{run}/async", content=text).status_code == status
