@@ -63,6 +63,7 @@ def make(
     run_id: str | None = None,
     batch: int | None = None,
     keep: bool = False,
+    repeats: str | None = None,
 ) -> tuple[Run, Job]:
     """Make a run and its first job, not stored yet.
 
@@ -71,19 +72,22 @@ def make(
         run_id: the id that was chosen for it before.
         batch: how many events start it, if they were collected.
         keep: whether this worker may take the first job at once. It does unless a limit holds for it.
+        repeats: the run that it repeats. Nobody waits for this one, and it may come as often as it is wanted.
     """
     spec, event = read_spec(function.config), arrival.event
     run = Run(
-        id=invoking.run_id_of(arrival) or run_id or ids.new(now),
+        id=(None if repeats else invoking.run_id_of(arrival)) or run_id or ids.new(now),
         function_id=function.id,
         event_id=event.id,
-        idempotency_key=None if batch else keys.idempotency_key(spec, arrival),
+        idempotency_key=None if batch or repeats else keys.idempotency_key(spec, arrival),
         status=RunStatus.SCHEDULED.value,
         created_at=now,
         singleton_key=None if batch else keys.singleton_key(spec, arrival),
         batch=batch,
+        original_run_id=repeats,
     )
-    invoking.note_caller(run, arrival)
+    if repeats is None:
+        invoking.note_caller(run, arrival)
     first = start_job(
         function,
         run.id,
@@ -118,6 +122,7 @@ def start(
     run_id: str | None = None,
     batch: int | None = None,
     keep: bool = False,
+    repeats: str | None = None,
 ) -> Applied:
     """Start a run, unless one is in its way; see :func:`make` for the arguments.
 
@@ -130,7 +135,9 @@ def start(
     if function.paused == SKIP:
         return skipping.skip(connection, terms, function, arrival, now, skipping.PAUSED, run_id=run_id, batch=batch)
     held = function.paused == HOLD
-    run, first = make(terms, function, arrival, now, run_id=run_id, batch=batch, keep=keep and not held)
+    run, first = make(
+        terms, function, arrival, now, run_id=run_id, batch=batch, keep=keep and not held, repeats=repeats
+    )
     cancelled, why = _take_place(connection, terms, read_spec(function.config), run, now)
     if why is not None:
         if why.code == "duplicate" and not _is_another_call(connection, run, arrival):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -54,6 +55,13 @@ def get(connection: sa.Connection, event_id: str) -> Event | None:
     return Event(**row._mapping) if row else None
 
 
+def several(connection: sa.Connection, event_ids: Sequence[str]) -> list[Event]:
+    """Give those of these events that are stored."""
+    table = schema.event
+    rows = connection.execute(sa.select(table).where(table.c.id.in_(event_ids)))
+    return [Event(**row._mapping) for row in rows]
+
+
 def page(
     connection: sa.Connection,
     *,
@@ -76,6 +84,27 @@ def page(
     query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(table.c.id < before)
+    query = _matching(query, names, since, until, internal=internal)
+    return [Event(**row._mapping) for row in connection.execute(query)]
+
+
+def count(
+    connection: sa.Connection,
+    *,
+    names: Sequence[str] | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    internal: bool = False,
+) -> int:
+    """Count events; see :func:`page`."""
+    query = _matching(sa.select(sa.func.count()).select_from(schema.event), names, since, until, internal=internal)
+    return int(connection.execute(query).scalar_one())
+
+
+def _matching(
+    query: sa.Select[Any], names: Sequence[str] | None, since: int | None, until: int | None, *, internal: bool
+) -> sa.Select[Any]:
+    table = schema.event
     if names:
         query = query.where(table.c.name.in_(names))
     elif not internal:
@@ -84,7 +113,7 @@ def page(
         query = query.where(table.c.received_at > since)
     if until is not None:
         query = query.where(table.c.received_at < until)
-    return [Event(**row._mapping) for row in connection.execute(query)]
+    return query
 
 
 def of_run(connection: sa.Connection, run_id: str) -> list[Event]:

@@ -74,6 +74,7 @@ class Run:
     celery: str | None = None
     singleton_key: str | None = None
     batch: int | None = None
+    original_run_id: str | None = None
 
 
 @dataclass(slots=True)

@@ -102,6 +102,7 @@ run = sa.Table(
     sa.Column("celery", Json, comment="JSON: the Celery task id and callbacks of a run started by delay() or a canvas"),
     sa.Column("singleton_key", _text(64), comment="of all runs with the same one, only this one has not ended"),
     sa.Column("batch", sa.SmallInteger, comment="how many events started it, if they were collected"),
+    sa.Column("original_run_id", _text(ULID_LENGTH), comment="the run that it repeats"),
     sa.UniqueConstraint("idempotency_key", name="inngest_run_once"),
     sa.UniqueConstraint("singleton_key", name="inngest_run_alone"),
     sa.Index("inngest_run_by_event", "event_id"),

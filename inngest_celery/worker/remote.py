@@ -98,6 +98,17 @@ class RemoteTurns(Turns):
     def _version(self) -> int:
         return int(self._keeps.get("v", _UNKNOWN_VERSION))
 
+    @property
+    def _inputs(self) -> dict[str, str]:
+        """What steps are to be called with instead of what they were, by their hashes; see ``worker.rerunning``."""
+        inputs: dict[str, str] = self._keeps.get("inputs") or {}
+        return {key: text for key, text in inputs.items() if key not in self._memos}
+
+    @property
+    def _carried(self) -> dict[str, object]:
+        """What jobs keep for the next call of the function."""
+        return {"v": self._version, **({"inputs": self._inputs} if self._inputs else {})}
+
     def _goes_on_after_each(self) -> bool:
         return bool(self._keeps.get("race")) or 0 <= self._version < 2
 
@@ -114,7 +125,7 @@ class RemoteTurns(Turns):
 
         It is on record before the function is called: what the app does then comes after it.
         """
-        report = Report(outcomes=timers, known=len(self._memos), parallel=not self._alone, keeps={"v": self._version})
+        report = Report(outcomes=timers, known=len(self._memos), parallel=not self._alone, keeps=self._carried)
         report.go_on = GoOn.AFTER_EACH if self._goes_on_after_each() else GoOn.AFTER_ALL
         self._waited_for_all = report.go_on is GoOn.AFTER_ALL
         return self._write(self._decide(report), timers)
@@ -165,7 +176,7 @@ class RemoteTurns(Turns):
         if call.step == request.DISCOVERY and not call.plan_only and answer.goes_on_by_itself:
             call = self._after_checkpoints(call)
         races = bool(self._keeps.get("race"))
-        found = Circumstances(self._alone, races, started_at, self._clock.now(), task_id)
+        found = Circumstances(self._alone, races, started_at, self._clock.now(), task_id, self._carried)
         return report_of(call, answer, found)
 
     def _call(self) -> request.Call:
@@ -178,6 +189,7 @@ class RemoteTurns(Turns):
             step=job.key if targeted else request.DISCOVERY,
             events=self._batch or [self._event],
             memos=self._memos,
+            inputs=self._inputs,
             attempt=job.attempt,
             max_attempts=self._spec.max_attempts,
             version=self._version,
@@ -238,7 +250,7 @@ class RemoteTurns(Turns):
             seen=len(self._memos),
             parallel=not self._alone,
             go_on=GoOn.AFTER_EACH if self._goes_on_after_each() else GoOn.AFTER_ALL,
-            keeps={"v": self._version},
+            keeps=self._carried,
         )
 
     # Writing

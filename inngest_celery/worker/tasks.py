@@ -15,7 +15,6 @@ from celery.exceptions import Retry
 from inngest_celery.crash import crash_point
 from inngest_celery.engine import batching, deadlines, debouncing, pending
 from inngest_celery.engine.routing import Router, no_rate_limit
-from inngest_celery.engine.terms import Terms
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
 from inngest_celery.flow.places import Place, place_of, place_of_job, run_resources
 from inngest_celery.sdk.errors import FunctionNotFoundError
@@ -31,6 +30,7 @@ from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.handoff import Handoff, may_share
 from inngest_celery.worker.rates import Rates
 from inngest_celery.worker.registry import functions_of
+from inngest_celery.worker.rerunning import terms_of
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.tracing import Shown, current_body, trace_in_place
 
@@ -225,17 +225,6 @@ def perform_claimed(
     return None
 
 
-def _terms(runtime: Runtime) -> Terms:
-    settings = runtime.settings
-    return Terms(
-        worker=runtime.worker_name,
-        route_queue=runtime.route_queue,
-        hint_ms=settings.hint_timeout_ms,
-        horizon_ms=settings.horizon_ms,
-        lease_ms=settings.lease_ms,
-    )
-
-
 def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | None) -> None:
     job = claimed.job
     assert claimed.event is not None
@@ -247,7 +236,7 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | 
     router = Router(
         database=runtime.database,
         clock=runtime.clock,
-        terms=_terms(runtime),
+        terms=terms_of(runtime),
         may_keep=may_keep,
         # Where there is no broker, there is no Redis either: see testing.Inline.
         rate=Rates(runtime).admits if runtime.sends_hints else no_rate_limit,
@@ -295,7 +284,7 @@ def _function_of(runtime: Runtime, job: Job) -> Function[Any] | FunctionRow:
 
 def _tick(runtime: Runtime, job: Job) -> None:
     run_latest = runtime.settings.cron_missed == "latest"
-    ticker = Ticker(database=runtime.database, terms=_terms(runtime), run_latest=run_latest)
+    ticker = Ticker(database=runtime.database, terms=terms_of(runtime), run_latest=run_latest)
     with runtime.database.autocommit() as connection:
         function = function_rows.get(connection, job.function_id)
     hints.publish(runtime, ticker.tick(job, function, runtime.clock.now()).jobs)
@@ -304,7 +293,7 @@ def _tick(runtime: Runtime, job: Job) -> None:
 def _go_off(runtime: Runtime, job: Job) -> None:
     """Start the run of events that were collected, or put off."""
     crash_point("go_off_before_commit")
-    applied = pending.go_off(runtime.database, _terms(runtime), job, runtime.clock.now(), _BEGIN[job.kind])
+    applied = pending.go_off(runtime.database, terms_of(runtime), job, runtime.clock.now(), _BEGIN[job.kind])
     crash_point("go_off_after_commit")
     hints.publish(runtime, applied.jobs)
 

@@ -31,14 +31,18 @@ class Bill:
 
 @contextmanager
 def counting(bench: Bench) -> Iterator[Bill]:
-    """Count what goes to the database and to the broker during the block."""
+    """Count what goes to the bench's database and to the broker during the block."""
     bill = Bill()
+    name = sa.make_url(bench.app.conf.inngest_database_url).database
 
     def execute_directly(cursor: psycopg.RawCursor[Any], *args: Any) -> object:
         execute(None, cursor)
         return psycopg.Cursor.execute(cursor, *args)
 
     def execute(_connection: object, cursor: Any, *_: object) -> None:
+        # Other benches of this process may have threads that are about to end.
+        if not isinstance(cursor.connection, psycopg.Connection) or cursor.connection.info.dbname != name:
+            return
         bill.statements += 1
         # In autocommit every statement is a transaction.
         bill.commits += cursor.connection.autocommit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from inngest_celery.drivers.http.answer import Answer, failure_from
@@ -40,6 +40,7 @@ class Circumstances:
         races: whether the job belongs to steps that race.
         started_at, ended_at: when the call began, and when its answer was there.
         task_id: the Celery task that it was made in.
+        carried: what the next jobs of the function keep from this one.
     """
 
     alone: bool
@@ -47,6 +48,7 @@ class Circumstances:
     started_at: int
     ended_at: int
     task_id: str
+    carried: Mapping[str, object]
 
 
 def report_of(call: Call, answer: Answer, found: Circumstances) -> Report:
@@ -66,7 +68,7 @@ def report_of(call: Call, answer: Answer, found: Circumstances) -> Report:
         size=sum(size_of(memo) for memo in call.memos.values()),
         parallel=not found.alone,
         retries_call=call.step == DISCOVERY,
-        keeps={"v": version},
+        keeps={**found.carried, "v": version},
     )
     ops = [op for op in answer.ops or () if op.code not in _LAZY]
     if answer.ops is None:

@@ -28,6 +28,8 @@ class Call:
         step: the hash of the one step to execute; ``DISCOVERY`` lets the function go on to whatever comes next.
         events: what started the run; one, or a batch.
         memos: JSON text of every recorded outcome, by step hash, in the order in which they were recorded.
+        inputs: JSON text of ``{"input": […]}`` by step hash: what the step is to be called with, instead of what the
+            function calls it with.
         attempt: zero-based, of the job at hand.
         max_attempts: how often it may be tried.
         version: the request version that the SDK has answered with; -1 while it is not known.
@@ -43,6 +45,7 @@ class Call:
     step: str
     events: Sequence[Event]
     memos: Mapping[str, str]
+    inputs: Mapping[str, str]
     attempt: int
     max_attempts: int
     version: int
@@ -70,7 +73,7 @@ def body_of(call: Call) -> bytes:
 def _body(call: Call, *, with_steps: bool, with_events: bool) -> bytes:
     events = [json.loads(as_json(event)) for event in call.events]
     use_api = not (with_steps and with_events)
-    stack = list(call.memos)
+    stack, state = list(call.memos), {**call.memos, **call.inputs}
     context = {
         "attempt": call.attempt,
         "disable_immediate_execution": call.plan_only,
@@ -93,7 +96,7 @@ def _body(call: Call, *, with_steps: bool, with_events: bool) -> bytes:
             "defers": {},
             "event": events[0] if with_events else {},
             "events": events if with_events else [],
-            "steps": {key: json.loads(memo) for key, memo in call.memos.items()} if with_steps else {},
+            "steps": {key: json.loads(text) for key, text in state.items()} if with_steps else {},
             "use_api": use_api,
             "version": call.version,
         }

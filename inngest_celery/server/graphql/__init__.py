@@ -1,0 +1,67 @@
+"""GraphQL at ``/v0/gql``, as the Dev Server has it: what its own pages and other clients ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+from graphql import GraphQLError
+from pydantic import BaseModel
+from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
+from strawberry.schema.config import StrawberryConfig
+
+from inngest_celery.server.access import require_signing_key
+from inngest_celery.server.errors import ApiError
+from inngest_celery.server.graphql.loading import Loader
+from inngest_celery.server.graphql.mutations import Mutation
+from inngest_celery.server.graphql.queries import Query
+from inngest_celery.server.graphql.scalars import SCALARS
+from inngest_celery.server.state import Serving
+
+router = APIRouter(dependencies=[Depends(require_signing_key)], tags=["graphql"])
+
+# Introspection goes 13 deep.
+_DEEPEST, _MOST_TOKENS, _MOST_ALIASES = 20, 5000, 50
+
+schema = strawberry.Schema(
+    Query,
+    Mutation,
+    config=StrawberryConfig(scalar_map=SCALARS),
+    extensions=[
+        lambda: QueryDepthLimiter(max_depth=_DEEPEST),
+        lambda: MaxTokensLimiter(max_token_count=_MOST_TOKENS),
+        lambda: MaxAliasesLimiter(max_alias_count=_MOST_ALIASES),
+    ],
+)
+
+
+class Asked(BaseModel):
+    """A query, and the values of its variables."""
+
+    query: str
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None
+
+
+@router.post("/v0/gql")
+def ask(server: Serving, asked: Asked) -> JSONResponse:
+    """Answer a query. What is wrong with it stands in the answer, whose status is 200, as clients expect."""
+    result = schema.execute_sync(
+        asked.query,
+        variable_values=asked.variables,
+        operation_name=asked.operationName,
+        context_value={"loader": Loader(server)},
+    )
+    answer: dict[str, Any] = {"data": result.data}
+    if result.errors:
+        answer["errors"] = [_formatted(error) for error in result.errors]
+    return JSONResponse(answer)
+
+
+def _formatted(error: GraphQLError) -> dict[str, Any]:
+    told: dict[str, Any] = dict(error.formatted)
+    if isinstance(error.original_error, ApiError):
+        told["extensions"] = {"code": error.original_error.code}
+    return told

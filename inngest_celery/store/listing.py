@@ -1,0 +1,123 @@
+"""Pages of runs, by any of their times. A page costs the same wherever it is: it begins behind the last one's end."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from inngest_celery import ids
+from inngest_celery.store import schema
+from inngest_celery.store.rows import Run, RunStatus
+
+
+class RunTime(enum.Enum):
+    """Which time of a run counts. When it was queued is in its id, by which runs are indexed."""
+
+    QUEUED_AT = "queued_at"
+    STARTED_AT = "started_at"
+    ENDED_AT = "ended_at"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs are wanted. Times are milliseconds; those of the end are left out themselves.
+
+    Attributes:
+        since, until: for the time that ``field`` names.
+        statuses, function_ids: only these; all, if empty.
+    """
+
+    since: int | None = None
+    until: int | None = None
+    field: RunTime = RunTime.QUEUED_AT
+    statuses: Collection[RunStatus] = ()
+    function_ids: Collection[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """How runs are sorted, and behind which one a page begins.
+
+    Attributes:
+        after: the time and id of the last run of the page before.
+    """
+
+    field: RunTime = RunTime.QUEUED_AT
+    descending: bool = True
+    after: tuple[int, str] | None = None
+
+
+def page(connection: sa.Connection, wanted: RunFilter, order: Order, limit: int) -> list[Run]:
+    """Give runs, in order."""
+    table = schema.run
+    column = _column(order.field)
+    query = _filtered(sa.select(table), wanted)
+    if order.field is not RunTime.QUEUED_AT:
+        query = query.where(column.is_not(None))
+    if order.after is not None:
+        query = query.where(_behind(order))
+    sorted_by = [table.c.id] if order.field is RunTime.QUEUED_AT else [column, table.c.id]
+    query = query.order_by(*(each.desc() if order.descending else each.asc() for each in sorted_by)).limit(limit)
+    return [Run(**row._mapping) for row in connection.execute(query)]
+
+
+def count(connection: sa.Connection, wanted: RunFilter) -> int:
+    """Count runs. It looks at each of them."""
+    query = _filtered(sa.select(sa.func.count()).select_from(schema.run), wanted)
+    return int(connection.execute(query).scalar_one())
+
+
+def position(run: Run, field: RunTime) -> tuple[int, str]:
+    """Give what a page begins behind if this run is the last one of the page before."""
+    times = {RunTime.QUEUED_AT: run.created_at, RunTime.STARTED_AT: run.started_at, RunTime.ENDED_AT: run.ended_at}
+    return times[field] or 0, run.id
+
+
+def starters(connection: sa.Connection, run_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Give the ids of the events that were collected for each of these runs, if any were."""
+    table = schema.run_event
+    query = sa.select(table.c.run_id, table.c.event_id).where(table.c.run_id.in_(run_ids)).order_by(table.c.event_id)
+    found: dict[str, list[str]] = {}
+    for run_id, event_id in connection.execute(query):
+        found.setdefault(run_id, []).append(event_id)
+    return found
+
+
+def _column(field: RunTime) -> sa.ColumnElement[int | None]:
+    return {
+        RunTime.QUEUED_AT: schema.run.c.created_at,
+        RunTime.STARTED_AT: schema.run.c.started_at,
+        RunTime.ENDED_AT: schema.run.c.ended_at,
+    }[field]
+
+
+def _behind(order: Order) -> sa.ColumnElement[bool]:
+    assert order.after is not None
+    at, run_id = order.after
+    identity, column = schema.run.c.id, _column(order.field)
+    if order.field is RunTime.QUEUED_AT:
+        return identity < run_id if order.descending else identity > run_id
+    if order.descending:
+        return sa.or_(column < at, sa.and_(column == at, identity < run_id))
+    return sa.or_(column > at, sa.and_(column == at, identity > run_id))
+
+
+def _filtered(query: sa.Select[Any], wanted: RunFilter) -> sa.Select[Any]:
+    table = schema.run
+    # The ids of a time begin with it, and by them there is an index.
+    by_id = wanted.field is RunTime.QUEUED_AT
+    if wanted.since is not None:
+        since = max(wanted.since, 0)
+        query = query.where(table.c.id >= ids.first_of(since) if by_id else _column(wanted.field) >= since)
+    if wanted.until is not None:
+        until = max(wanted.until, 0)
+        query = query.where(table.c.id < ids.first_of(until) if by_id else _column(wanted.field) < until)
+    if wanted.statuses:
+        query = query.where(table.c.status.in_([status.value for status in wanted.statuses]))
+    if wanted.function_ids is not None:
+        query = query.where(table.c.function_id.in_(sorted(wanted.function_ids)))
+    return query
