@@ -29,7 +29,7 @@ class JobKind(enum.StrEnum):
     whose result is that time has passed. ``RESUME`` goes on after a step whose result somebody else recorded.
     ``ROUTE`` matches an event, ``CRON`` ticks, ``DEADLINE`` cancels an overdue run, ``DELIVER`` hands a run's result to
     the Celery canvas that it was started from. ``DEBOUNCE`` and ``BATCH`` start the run of events that were put off.
-    ``TASK`` is a limited Celery task's message that waits for its turn.
+    ``TASK`` is a limited Celery task's message that waits for its turn. ``CANCEL`` cancels many runs.
     """
 
     START = "start"
@@ -44,6 +44,7 @@ class JobKind(enum.StrEnum):
     DEBOUNCE = "debounce"
     BATCH = "batch"
     TASK = "task"
+    CANCEL = "cancel"
 
 
 @dataclass(slots=True)

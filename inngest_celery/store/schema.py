@@ -229,6 +229,22 @@ cost = sa.Table(
     **_TABLE,
 )
 
+cancellation = sa.Table(
+    "inngest_cancellation",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("app_id", _text(255), nullable=False),
+    sa.Column("function_id", _text(255), nullable=False, comment="whose runs"),
+    sa.Column("started_after", Time, comment="runs that were created at this time or later"),
+    sa.Column("started_before", Time, nullable=False, comment="runs that were created earlier"),
+    sa.Column("expression", Json, comment="over the event that started the run"),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("position", _text(ULID_LENGTH), comment="the last run that was looked at"),
+    sa.Column("cancelled", sa.Integer, nullable=False, comment="how many runs it has cancelled"),
+    sa.Column("ended_at", Time),
+    **_TABLE,
+)
+
 lease = sa.Table(
     "inngest_lease",
     metadata,

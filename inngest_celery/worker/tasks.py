@@ -13,7 +13,7 @@ from celery import Celery, Task
 from celery.exceptions import Retry
 
 from inngest_celery.crash import crash_point
-from inngest_celery.engine import batching, deadlines, debouncing, pending
+from inngest_celery.engine import batching, deadlines, debouncing, mass_cancelling, pending
 from inngest_celery.engine.routing import Router, no_rate_limit
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
 from inngest_celery.flow.places import Place, place_of, place_of_job, run_resources
@@ -74,7 +74,8 @@ class FunctionTask(Task):  # type: ignore[misc]
 
 def define_tasks(app: Celery) -> None:
     """Give a Celery app the tasks that belong to no function, and its workers our sweep."""
-    for name in (CALL_TASK, ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK, *pending.TASKS.values()):
+    own = (CALL_TASK, ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK, mass_cancelling.TASK)
+    for name in (*own, *pending.TASKS.values()):
         app.task(name=name, bind=True, shared=False, acks_late=True, ignore_result=True, typing=False)(_run_own)
     sweeper.install(app)
 
@@ -218,6 +219,8 @@ def perform_claimed(
         _go_off(runtime, job)
     elif job.kind is JobKind.DEADLINE:
         _cancel_overdue(runtime, job)
+    elif job.kind is JobKind.CANCEL:
+        _cancel_many(runtime, job)
     elif job.kind is JobKind.DELIVER:
         bridge.deliver(runtime, claimed)
     else:
@@ -310,6 +313,25 @@ def _cancel_overdue(runtime: Runtime, job: Job) -> None:
             route_queue=runtime.route_queue,
         )
     hints.publish(runtime, due)
+
+
+def _cancel_many(runtime: Runtime, job: Job) -> None:
+    """Go through the runs that are to be cancelled, slice by slice, under the lease of the job."""
+    with runtime.executor.leases.hold(job, None):
+        more = True
+        while more:
+            try:
+                due, more = _cancel_slice(runtime, job)
+            except mass_cancelling.LeaseLost:
+                return
+            crash_point("cancelled_slice")
+            hints.publish(runtime, due)
+
+
+@retried
+def _cancel_slice(runtime: Runtime, job: Job) -> tuple[list[Job], bool]:
+    with runtime.database.transaction() as connection:
+        return mass_cancelling.carry_on(connection, terms_of(runtime), job, runtime.clock.now())
 
 
 def _will_retry(runtime: Runtime, job: Job) -> bool:

@@ -10,8 +10,11 @@ import sqlalchemy as sa
 
 import inngest_celery as inngest
 from inngest_celery import ids
+from inngest_celery.engine.mass_cancelling import SLICE
+from inngest_celery.server.times import instant
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker import tasks
 from tests.functions.bench import Bench
 from tests.server.scripted import Scripted, done, op, steps
 from tests.server.stage import Stage
@@ -140,3 +143,67 @@ def test_a_list_of_runs_costs_the_same_for_many(stage: Stage) -> None:
 def test_the_document_describes_it(stage: Stage) -> None:
     paths = json.loads(stage.http.get("/openapi.json").text)["paths"]
     assert {"200", "400", "401", "404"} <= paths["/v1/runs/{run_id}"]["get"]["responses"].keys()
+
+
+def cancel_many(stage: Stage, **fields: Any) -> Any:
+    now = instant(stage.bench.now)
+    body = {"app_id": "app", "function_id": "app-fn", "started_before": now, **fields}
+    return stage.http.post("/v1/cancellations", json=body)
+
+
+def test_many_runs_are_cancelled(stage: Stage) -> None:
+    runs = [stage.start("shop/a", n=number) for number in range(SLICE + 20)]
+    stage.bench.inline.clock.advance(10)
+    asked = cancel_many(stage, **{"if": "event.data.n != 7"})
+    assert asked.status_code == 201, asked.text
+    late = stage.start("shop/a", n=1)
+    [told] = get(stage, "/cancellations")
+    assert (told["id"], told["if"]) == (asked.json()["data"]["id"], "event.data.n != 7")
+    assert told["cancelled"] == len(runs) - 1
+    assert told["ended_at"] is not None
+    going_on = [run.id for run in stage.bench.inline.runs.list(status=RunStatus.RUNNING, limit=100)]
+    assert going_on == [late.id, runs[7].id]
+    assert stage.http.delete(f"/v1/cancellations/{told['id']}").json() == {"ok": True}
+    assert get(stage, "/cancellations") == []
+    stage.bench.advance(minutes=2)
+
+
+def test_a_worker_that_dies_while_it_cancels_is_followed_by_another(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(KeyboardInterrupt):
+        pass
+
+    def die(place: str) -> None:
+        if place == "cancelled_slice":
+            raise Died
+
+    runs = [stage.start("shop/a", n=number) for number in range(2 * SLICE)]
+    stage.bench.inline.clock.advance(10)
+    cancel_many(stage)
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "crash_point", die)
+        with pytest.raises(Died):
+            stage.drain()
+    assert 0 < len(stage.bench.inline.runs.list(status=RunStatus.CANCELLED, limit=1000)) < len(runs)
+    stage.bench.advance(minutes=1)
+    [told] = get(stage, "/cancellations")
+    assert told["cancelled"] == len(stage.bench.inline.runs.list(status=RunStatus.CANCELLED, limit=1000)) == len(runs)
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"started_before": "2100-01-01T00:00:00Z"}, 400),
+        ({"started_before": "soon"}, 400),
+        ({"started_after": "2100-01-01T00:00:00Z"}, 400),
+        ({"if": "event.data.n =="}, 400),
+        ({"function_id": "other"}, 404),
+        ({"app_id": "other"}, 404),
+        ({"app_id": 7}, 400),
+    ],
+)
+def test_a_cancellation_that_is_none_is_refused(stage: Stage, fields: dict[str, Any], status: int) -> None:
+    assert cancel_many(stage, **fields).status_code == status
+    assert stage.bench.rows(schema.cancellation) == []

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from inngest_celery.server.access import require_signing_key
-from inngest_celery.server.v1 import events, functions, runs, signals
+from inngest_celery.server.v1 import cancellations, events, functions, runs, signals
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(require_signing_key)], tags=["v1"])
-for each in (events.router, runs.router, functions.router, signals.router):
+for each in (events.router, runs.router, functions.router, signals.router, cancellations.router):
     router.include_router(each)
