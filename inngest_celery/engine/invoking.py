@@ -18,9 +18,9 @@ def wanted(arrival: Arrival) -> str:
 
 
 def run_id_of(arrival: Arrival) -> str | None:
-    """Give the id that the run must have: Celery's caller has been told it."""
-    call = arrival.invocation
-    return str(call["run_id"]) if call.get("celery") else None
+    """Give the id that the run must have, where its caller has been told it."""
+    chosen = arrival.invocation.get("run_id")
+    return str(chosen) if chosen else None
 
 
 def message_of(arrival: Arrival) -> str | None:

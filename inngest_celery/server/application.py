@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inngest_celery.server import checkpoints, discovery, errors, events, graphql, info, runs, syncing, v1
+from inngest_celery.server import checkpoints, discovery, errors, events, graphql, info, runs, syncing, v1, v2
 from inngest_celery.server.state import VERSION, Options, Server
 from inngest_celery.worker.registry import equip
 from inngest_celery.worker.runtime import Runtime
@@ -46,6 +46,8 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     errors.install(app)
     for router in _ROUTERS:
         app.include_router(router)
+    app.include_router(v2.router, prefix="/v2")
+    app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(_SaysItsKind, kind=server.kind)
     return app

@@ -45,7 +45,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     def refuse(request: Request, error: ApiError) -> JSONResponse:
-        return error.to_response()
+        return _formed(request, error)
 
     @app.exception_handler(DatabaseError)
     @app.exception_handler(DBAPIError)
@@ -53,17 +53,24 @@ def install(app: FastAPI) -> None:
     def refuse_for_now(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s failed: %s", request.method, request.url.path, error, extra={"action": "request_failed"})
         message = "The server's database or Redis does not answer. Nothing is half done; try again."
-        return ApiError(503, message, code="unavailable").to_response()
+        return _formed(request, ApiError(503, message, code="unavailable"))
 
     @app.exception_handler(RequestValidationError)
     def refuse_input(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return ApiError(400, f"{place}: {first['msg']}").to_response()
+        return _formed(request, ApiError(400, f"{place}: {first['msg']}"))
 
     @app.exception_handler(HTTPException)
     def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-        response = ApiError(error.status_code, str(error.detail), code=code).to_response()
+        response = _formed(request, ApiError(error.status_code, str(error.detail), code=code))
         response.headers.update(error.headers or {})
         return response
+
+
+def _formed(request: Request, error: ApiError) -> JSONResponse:
+    """Give an error in the form of the interface that was asked."""
+    if request.url.path.startswith(("/v2/", "/api/v2/")):
+        return JSONResponse({"errors": [{"code": error.code, "message": str(error)}]}, error.status)
+    return error.to_response()

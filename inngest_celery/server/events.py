@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from inngest_celery import ids
+from inngest_celery.engine.keys import event_key
 from inngest_celery.engine.lifecycle import INVOKED
 from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.sending import MAX_EVENT_BYTES
@@ -18,7 +19,8 @@ from inngest_celery.server import incoming
 from inngest_celery.server.access import require_event_key
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
-from inngest_celery.store import functions
+from inngest_celery.store import events, functions, rows, runs
+from inngest_celery.store.functions import FunctionRow
 from inngest_celery.worker.outbox import Outbox
 
 router = APIRouter()
@@ -40,10 +42,10 @@ async def send(request: Request, server: Serving, key: str) -> JSONResponse:
     """Store one event, or a list of them, and have them routed: all of them, or none."""
     require_event_key(server, key)
     given = await _read(request)
-    events = given if isinstance(given, list) else [given]
+    listed = given if isinstance(given, list) else [given]
     seed = request.headers.get(_SEED, "")
     try:
-        sent = await run_in_threadpool(store, server, events, seed)
+        sent = await run_in_threadpool(store, server, listed, seed)
     except EventInvalidError as error:
         return JSONResponse({"ids": [], "status": 400, "error": str(error), "code": error.code}, 400)
     return JSONResponse({"ids": sent, "status": 200})
@@ -73,11 +75,11 @@ def store(server: Server, given: Sequence[object], seed: str = "") -> list[str]:
     Raises:
         EventInvalidError: one cannot be taken; none was.
     """
-    events = incoming.read(given)
+    read = incoming.read(given)
     now = server.runtime.clock.now()
-    chosen = [ids.from_seed(seed, index) or ids.new(now) for index in range(len(events))]
-    rows = [event.to_row(each, now) for event, each in zip(events, chosen, strict=True)]
-    return Outbox(server.runtime).store(rows, may_repeat=bool(seed))
+    chosen = [ids.from_seed(seed, index) or ids.new(now) for index in range(len(read))]
+    made = [event.to_row(each, now) for event, each in zip(read, chosen, strict=True)]
+    return Outbox(server.runtime).store(made, may_repeat=bool(seed))
 
 
 def call(server: Server, slug: str, given: dict[str, Any]) -> str:
@@ -92,15 +94,50 @@ def call(server: Server, slug: str, given: dict[str, Any]) -> str:
         raise ApiError(
             404, f"There is no function {slug!r}. GET /dev lists those that are registered.", code="not_found"
         )
+    row = _call(function, given, server.runtime.clock.now())
+    return Outbox(server.runtime).store([row])[0]
+
+
+def call_for_run(server: Server, function: FunctionRow, data: dict[str, Any], key: str | None) -> str:
+    """Store the call of a function; give the id of its run.
+
+    Args:
+        data: what the function gets as its event's data.
+        key: the same one again, within a day, is the same call.
+
+    Raises:
+        ApiError: the event cannot be taken (400), or the key was used for other data (409).
+    """
+    now = server.runtime.clock.now()
+    run_id = ids.new(now)
+    row = _call(function, {"data": data}, now, run_id)
+    if key is not None:
+        row.external_id = f"call:{function.id}:{key}"
+        with server.runtime.database.autocommit() as connection:
+            before = runs.of_key(connection, event_key(function.id, row), now)
+            said = events.get(connection, before.event_id) if before else None
+        if before is not None and said is not None:
+            given = json.loads(said.data)
+            given.pop("_inngest", None)
+            if given != data:
+                message = f"The key {key!r} was used for a call with other data, run {before.id}; take another key."
+                raise ApiError(409, message, code="idempotency_conflict")
+            return before.id
+    Outbox(server.runtime).store([row])
+    return run_id
+
+
+def _call(function: FunctionRow, given: dict[str, Any], now: int, run_id: str | None = None) -> rows.Event:
+    """Make the event that is a call."""
     try:
         [event] = incoming.read([{**given, "name": "invoke"}])
     except EventInvalidError as error:
         raise ApiError(400, str(error), code=error.code) from error
-    now = server.runtime.clock.now()
     row = event.to_row(ids.new(now), now)
     row.name = INVOKED
-    row.data = json.dumps({**event.event.data, "_inngest": {"fn_id": function.id}})
-    return Outbox(server.runtime).store([row])[0]
+    called = {"fn_id": function.id, **({"run_id": run_id} if run_id else {})}
+    row.data = json.dumps({**event.event.data, "_inngest": called})
+    return row
 
 
 async def _read(request: Request) -> object:

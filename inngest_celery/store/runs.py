@@ -81,6 +81,14 @@ def holder(connection: sa.Connection, run: Run) -> Run | None:
     return None
 
 
+def of_key(connection: sa.Connection, key: str | None, now: int) -> Run | None:
+    """Give the run that has an idempotency key, as long as that counts."""
+    table = schema.run
+    query = sa.select(table).where(table.c.idempotency_key == key, table.c.created_at > now - IDEMPOTENCY_MS)
+    row = connection.execute(query).first()
+    return Run(**row._mapping) if row else None
+
+
 def _since(run: Run) -> int:
     """Give when a run must have been created to have an idempotency key that counts for this one."""
     return run.created_at - IDEMPOTENCY_MS

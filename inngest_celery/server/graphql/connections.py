@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-
 import strawberry
 
 from inngest_celery.server.errors import ApiError
@@ -28,25 +24,6 @@ def page_info(cursors: list[str], *, more: bool, after: str | None) -> PageInfo:
         start_cursor=cursors[0] if cursors else None,
         end_cursor=cursors[-1] if cursors else None,
     )
-
-
-def write_cursor(*parts: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
-
-
-def read_cursor(cursor: str, *kinds: type) -> list[object]:
-    """Read a cursor that has parts of these kinds.
-
-    Raises:
-        ApiError: it is none.
-    """
-    try:
-        parts = json.loads(base64.urlsafe_b64decode(cursor))
-    except (ValueError, binascii.Error):
-        parts = None
-    if not isinstance(parts, list) or [type(part) for part in parts] != list(kinds):
-        raise ApiError(400, "this cursor is not one that a page ended with", code="invalid_cursor")
-    return parts
 
 
 def bounded(first: int) -> int:

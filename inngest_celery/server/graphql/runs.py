@@ -10,13 +10,15 @@ import strawberry
 from strawberry.types import Info
 
 from inngest_celery import ids
+from inngest_celery.server import tracing
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.graphql.apps import App, Function, function_or_unknown, uuid_of_app
-from inngest_celery.server.graphql.connections import PageInfo, bounded, page_info, read_cursor, write_cursor
+from inngest_celery.server.graphql.connections import PageInfo, bounded, page_info
 from inngest_celery.server.graphql.loading import loader_of
 from inngest_celery.server.graphql.scalars import ULID, UUID, Bytes, Time
 from inngest_celery.server.graphql.searching import condition, searched, variables_of
-from inngest_celery.server.graphql.traces import RunTraceSpan, trace_id, trace_of
+from inngest_celery.server.graphql.traces import RunTraceSpan, trace_of
+from inngest_celery.server.paging import read_position, write_cursor
 from inngest_celery.server.times import instant, instant_or_none, read_instant
 from inngest_celery.store import listing
 from inngest_celery.store.listing import Order, RunFilter, RunTime
@@ -251,7 +253,7 @@ class FunctionRunV2:
 
     @strawberry.field(name="traceID")
     def trace_id(self) -> str:
-        return trace_id(self.of.id)
+        return tracing.trace_id(self.of.id)
 
     @strawberry.field
     def queued_at(self) -> Time:
@@ -438,9 +440,4 @@ def _order(order_by: list[RunsV2OrderBy], after: str | None) -> Order:
         if order_by
         else RunsV2OrderBy(field=RunsV2OrderByField.QUEUED_AT, direction=RunsOrderByDirection.DESC)
     )
-    behind = None
-    if after:
-        at, run_id = read_cursor(after, int, str)
-        assert isinstance(at, int)
-        behind = (at, str(run_id))
-    return Order(RunTime[chosen.field.name], chosen.direction is RunsOrderByDirection.DESC, behind)
+    return Order(RunTime[chosen.field.name], chosen.direction is RunsOrderByDirection.DESC, read_position(after))

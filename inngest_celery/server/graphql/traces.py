@@ -6,7 +6,6 @@ import base64
 import binascii
 import enum
 import json
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
@@ -14,6 +13,7 @@ from strawberry.types import Info
 
 from inngest_celery import ids
 from inngest_celery.opcodes import Opcode
+from inngest_celery.server import tracing
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.graphql.apps import function_or_unknown, name_of, uuid_of_app
 from inngest_celery.server.graphql.loading import loader_of
@@ -29,8 +29,7 @@ from inngest_celery.server.graphql.scalars import (
     Unknown,
 )
 from inngest_celery.server.times import instant, instant_or_none
-from inngest_celery.store.details import Details
-from inngest_celery.store.rows import Attempt, Job, JobKind, Run, RunStatus, Step
+from inngest_celery.store.rows import Run, RunStatus
 
 if TYPE_CHECKING:
     from inngest_celery.server.graphql.runs import FunctionRun
@@ -187,7 +186,7 @@ class RunTraceSpan:
 
     @strawberry.field(name="traceID")
     def trace_id(self) -> str:
-        return trace_id(self.of.id)
+        return tracing.trace_id(self.of.id)
 
     @strawberry.field
     def run(self) -> Annotated[FunctionRun, strawberry.lazy("inngest_celery.server.graphql.runs")]:
@@ -203,170 +202,65 @@ _OPS = {
     Opcode.WAIT_FOR_SIGNAL.value: StepOp.WAIT_FOR_SIGNAL,
     Opcode.AI_GATEWAY.value: StepOp.AI_GATEWAY,
 }
-_RUN_STATUS = {
-    RunStatus.SCHEDULED: RunTraceSpanStatus.QUEUED,
-    RunStatus.RUNNING: RunTraceSpanStatus.RUNNING,
-    RunStatus.COMPLETED: RunTraceSpanStatus.COMPLETED,
-    RunStatus.FAILED: RunTraceSpanStatus.FAILED,
-    RunStatus.CANCELLED: RunTraceSpanStatus.CANCELLED,
-    RunStatus.SKIPPED: RunTraceSpanStatus.SKIPPED,
-}
-_OPEN = (JobKind.STEP, JobKind.SLEEP, JobKind.TIMEOUT)
 
 
 def trace_of(info: Info[Any, Any], run: Run) -> RunTraceSpan:
     """Give the trace of a run."""
-    details = loader_of(info).details(run.id)
-    status = RunStatus(run.status)
-    root = RunTraceSpan(
-        of=run,
-        span_id=_span_id(run.id),
-        name=name_of(function_or_unknown(info, run.function_id).row),
-        status=_RUN_STATUS[status],
-        queued_at=Time(instant(run.created_at)),
-        started_at=_time(run.started_at),
-        ended_at=_time(run.ended_at),
-        duration=None if run.ended_at is None else run.ended_at - (run.started_at or run.created_at),
-        output_id=_output_id(run.id, "") if run.output is not None else None,
-        is_root=True,
-        skip_reason=run.reason if status is RunStatus.SKIPPED else None,
-    )
-    root.children_spans = [*_done(run, details), *_open(run, details), *_failed_calls(run, details)]
-    for child in root.children_spans:
-        child.parent_span_id = root.span_id
+    name = name_of(function_or_unknown(info, run.function_id).row)
+    root = _shown(run, tracing.trace_of(run, name, loader_of(info).details(run.id)), None)
+    root.is_root = True
+    if RunStatus(run.status) is RunStatus.SKIPPED:
+        root.skip_reason = run.reason
     return root
 
 
-def _done(run: Run, details: Details) -> Iterable[RunTraceSpan]:
-    for step in details.steps:
-        tried = [attempt for attempt in details.attempts if attempt.step_id == step.id]
-        status = RunTraceSpanStatus.FAILED if step.failed else RunTraceSpanStatus.COMPLETED
-        yield RunTraceSpan(
-            of=run,
-            span_id=_span_id(run.id, step.id),
-            name=step.name,
-            status=status,
-            queued_at=Time(instant(step.queued_at)),
-            started_at=_time(step.started_at),
-            ended_at=_time(step.ended_at),
-            duration=step.ended_at - step.started_at,
-            attempts=step.attempt + 1,
-            output_id=_output_id(run.id, step.id),
-            step_id=step.id,
-            step_op=_OPS.get(step.op, StepOp.RUN),
-            step_info=_info_of(step),
-            step_type=step.op,
-            children_spans=_attempts(run, step.id, tried),
-        )
+def _shown(run: Run, span: tracing.Span, parent_id: str | None) -> RunTraceSpan:
+    return RunTraceSpan(
+        of=run,
+        span_id=span.id,
+        name=span.name,
+        status=RunTraceSpanStatus[span.status],
+        queued_at=Time(instant(span.queued_at)),
+        started_at=_time(span.started_at),
+        ended_at=_time(span.ended_at),
+        scheduled_at=_time(span.due_at),
+        duration=span.duration,
+        attempts=None if span.attempt is None else span.attempt + 1,
+        output_id=None if span.key is None else _output_id(run.id, *span.key),
+        step_id=span.step_id,
+        step_op=_OPS.get(span.kind, StepOp.RUN) if span.step_id else None,
+        step_info=_info_of(span),
+        step_type=span.kind,
+        parent_span_id=parent_id,
+        children_spans=[_shown(run, child, span.id) for child in span.children],
+    )
 
 
-def _open(run: Run, details: Details) -> Iterable[RunTraceSpan]:
-    """Give what has been planned and is not done."""
-    for job in details.jobs:
-        if job.kind not in _OPEN:
-            continue
-        wait = details.waits.get(job.key)
-        op = json.loads(job.opts or "{}").get("op") or ("Sleep" if job.kind is JobKind.SLEEP else "StepRun")
-        tried = [attempt for attempt in details.attempts if attempt.step_id == job.key]
-        waits = job.kind is not JobKind.STEP
-        running = job.leased_by is not None
-        busy = RunTraceSpanStatus.RUNNING if running else RunTraceSpanStatus.QUEUED
-        yield RunTraceSpan(
-            of=run,
-            span_id=_span_id(run.id, job.key),
-            name=job.name,
-            status=RunTraceSpanStatus.WAITING if waits else busy,
-            queued_at=Time(instant(job.created_at)),
-            scheduled_at=_time(job.due_at),
-            started_at=_time(job.created_at) if waits or running else None,
-            attempts=job.attempt + 1,
-            step_id=job.key,
-            step_op=_OPS.get(op, StepOp.RUN),
-            step_info=_info_of_open(run, job, op, wait.event_name if wait else "", wait.expression if wait else None),
-            step_type=op,
-            children_spans=_attempts(run, job.key, tried),
-        )
-
-
-def _failed_calls(run: Run, details: Details) -> Iterable[RunTraceSpan]:
-    """Give the attempts at the function's own code that have failed."""
-    return _attempts(run, "", [attempt for attempt in details.attempts if not attempt.step_id])
-
-
-def _attempts(run: Run, key: str, tried: Iterable[Attempt]) -> list[RunTraceSpan]:
-    return [
-        RunTraceSpan(
-            of=run,
-            span_id=_span_id(run.id, key, str(attempt.fence), str(attempt.attempt)),
-            name=f"Attempt {attempt.attempt}",
-            status=RunTraceSpanStatus.FAILED,
-            queued_at=Time(instant(attempt.started_at)),
-            started_at=_time(attempt.started_at),
-            ended_at=_time(attempt.ended_at),
-            duration=attempt.ended_at - attempt.started_at,
-            attempts=attempt.attempt + 1,
-            output_id=_output_id(run.id, key, f"{attempt.job_key}.{attempt.fence}"),
-            step_id=key or None,
-            step_op=StepOp.RUN if key else None,
-            parent_span_id=_span_id(run.id, key) if key else None,
-        )
-        for attempt in tried
-    ]
-
-
-def _info_of(step: Step) -> StepInfo:
-    memo = json.loads(step.memo)
-    end = Time(instant(step.ended_at))
-    if step.op == Opcode.SLEEP.value:
-        return SleepStepInfo(sleep_until=end)
-    if step.op == Opcode.WAIT_FOR_EVENT.value:
-        found = memo if isinstance(memo, dict) else {}
-        event_id = found.get("id")
+def _info_of(span: tracing.Span) -> StepInfo | None:
+    wait = span.wait
+    if wait is None:
+        return RunStepInfo(type=span.kind) if span.kind else None
+    until = Time(instant(wait.until))
+    if span.kind == Opcode.WAIT_FOR_EVENT.value:
         return WaitForEventStepInfo(
-            event_name=str(found.get("name") or ""),
-            expression=None,
-            timeout=end,
-            found_event_id=ULID(event_id) if event_id else None,
-            timed_out=memo is None,
+            event_name=wait.event_name,
+            expression=wait.expression,
+            timeout=until,
+            found_event_id=ULID(wait.found_id) if wait.found_id else None,
+            timed_out=wait.timed_out,
         )
-    if step.op == Opcode.WAIT_FOR_SIGNAL.value:
-        data = memo.get("data") if isinstance(memo, dict) else None
-        signal = str(data.get("signal")) if isinstance(data, dict) else ""
-        return WaitForSignalStepInfo(signal=signal, timeout=end, timed_out=memo is None)
-    if step.op == Opcode.INVOKE.value:
-        error = memo.get("error") if isinstance(memo, dict) else None
-        timed_out = isinstance(error, dict) and error.get("name") == "InngestInvokeTimeoutError"
+    if span.kind == Opcode.WAIT_FOR_SIGNAL.value:
+        return WaitForSignalStepInfo(signal=wait.event_name, timeout=until, timed_out=wait.timed_out)
+    if span.kind == Opcode.INVOKE.value:
         return InvokeStepInfo(
-            triggering_event_id=ULID(_invocation(step.run_id, step.id)),
-            function_id="",
-            timeout=end,
-            return_event_id=None,
-            run_id=None,
-            timed_out=timed_out,
-        )
-    return RunStepInfo(type=step.op)
-
-
-def _info_of_open(run: Run, job: Job, op: str, event_name: str, expression: str | None) -> StepInfo:
-    until = Time(instant(job.due_at))
-    if op == Opcode.SLEEP.value:
-        return SleepStepInfo(sleep_until=until)
-    if op == Opcode.WAIT_FOR_EVENT.value:
-        return WaitForEventStepInfo(
-            event_name=event_name, expression=expression, timeout=until, found_event_id=None, timed_out=None
-        )
-    if op == Opcode.WAIT_FOR_SIGNAL.value:
-        return WaitForSignalStepInfo(signal=event_name.partition(":")[2], timeout=until, timed_out=None)
-    if op == Opcode.INVOKE.value:
-        return InvokeStepInfo(
-            triggering_event_id=ULID(_invocation(run.id, job.key)),
+            triggering_event_id=ULID(wait.invocation_id or ""),
             function_id="",
             timeout=until,
             return_event_id=None,
             run_id=None,
-            timed_out=None,
+            timed_out=wait.timed_out,
         )
-    return RunStepInfo(type=op)
+    return SleepStepInfo(sleep_until=until)
 
 
 def output_of(info: Info[Any, Any], output_id: str) -> RunTraceSpanOutput:
@@ -385,7 +279,7 @@ def output_of(info: Info[Any, Any], output_id: str) -> RunTraceSpanOutput:
     if run is None:
         raise ApiError(404, f"There is no run {run_id}", code="not_found")
     if attempt:
-        text = next((each.error for each in details.attempts if f"{each.job_key}.{each.fence}" == attempt), "null")
+        text = next((each.error for each in details.attempts if tracing.attempt_key(each) == attempt), "null")
         return RunTraceSpanOutput(input=None, data=None, error=_error(json.loads(text)))
     if not key:
         if RunStatus(run.status) is RunStatus.COMPLETED or run.output is None:
@@ -408,21 +302,8 @@ def _error(error: object) -> StepError:
     )
 
 
-def trace_id(run_id: str) -> str:
-    return ids.entropy_of(run_id).hex().ljust(32, "0")
-
-
-def _span_id(*parts: str) -> str:
-    return ids.entropy_of(*parts).hex()[:16]
-
-
-def _output_id(run_id: str, key: str, attempt: str = "") -> str:
+def _output_id(run_id: str, key: str, attempt: str) -> str:
     return base64.urlsafe_b64encode(json.dumps([run_id, key, attempt]).encode()).decode()
-
-
-def _invocation(run_id: str, key: str) -> str:
-    """Give the id of the event that an invoke step sends: it is made of the step."""
-    return ids.derived(ids.time_of(run_id), run_id, key, "inngest/function.invoked")
 
 
 def _time(milliseconds: int | None) -> Time | None:

@@ -1,0 +1,177 @@
+"""``/v2/runs``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from inngest_celery import ids
+from inngest_celery.engine.spec import read_spec
+from inngest_celery.server.errors import ApiError
+from inngest_celery.server.paging import read_position, write_cursor
+from inngest_celery.server.runs import checked
+from inngest_celery.server.state import Server, Serving
+from inngest_celery.server.times import read_instant
+from inngest_celery.server.tracing import trace_of
+from inngest_celery.server.v2.shapes import (
+    Answer,
+    Listed,
+    Refusal,
+    RunShape,
+    Shape,
+    SpanShape,
+    answered,
+    listed,
+    run_shape,
+    span_shape,
+)
+from inngest_celery.store import details, functions, listing, runs
+from inngest_celery.store.listing import Order, RunFilter, RunTime
+from inngest_celery.store.rows import Run, RunStatus
+from inngest_celery.worker.rerunning import RerunError, rerun
+from inngest_celery.worker.runs import RunEndedError, RunNotFoundError, Runs
+
+router = APIRouter(prefix="/runs")
+
+Status = Literal["QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "SKIPPED"]
+TimeField = Literal["queuedAt", "startedAt", "endedAt"]
+_FIELDS = {"queuedAt": RunTime.QUEUED_AT, "startedAt": RunTime.STARTED_AT, "endedAt": RunTime.ENDED_AT}
+_CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Refusal, "description": "The run has ended."}}
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+class Repeated(Shape):
+    run_id: str
+
+
+class FromStep(Shape):
+    """Where to begin.
+
+    Attributes:
+        step_id: the hash of a recorded step, or its id.
+        input: what it is called with instead.
+    """
+
+    step_id: str
+    input: list[Any] | None = None
+
+
+class RerunRequest(Shape):
+    from_step: FromStep | None = None
+
+
+@router.get("")
+def list_runs(
+    server: Serving,
+    cursor: str | None = None,
+    limit: Limit = 20,
+    since: Annotated[str | None, Query(alias="from")] = None,
+    until: str | None = None,
+    time_field: Annotated[TimeField, Query(alias="timeField")] = "queuedAt",
+    status: Annotated[list[Status] | None, Query()] = None,
+    app_id: Annotated[list[str] | None, Query(alias="appId")] = None,
+    function_id: Annotated[list[str] | None, Query(alias="functionId")] = None,
+    order: Literal["ASC", "DESC"] = "DESC",
+    include_output: Annotated[bool, Query(alias="includeOutput")] = False,
+) -> Listed[RunShape]:
+    """Give runs, the newest first."""
+    field = _FIELDS[time_field]
+    wanted = RunFilter(
+        since=read_instant(since, "from"),
+        until=read_instant(until, "until"),
+        field=field,
+        statuses=[RunStatus.SCHEDULED if each == "QUEUED" else RunStatus[each] for each in status or ()],
+        function_ids=_function_ids(server, app_id, function_id),
+    )
+    ordered = Order(field, order == "DESC", read_position(cursor))
+    with server.runtime.database.autocommit() as connection:
+        found = listing.page(connection, wanted, ordered, limit + 1)
+    shown = found[:limit]
+    end = write_cursor(*listing.position(shown[-1], field)) if shown else None
+    shapes = shaped(server, shown, with_output=include_output)
+    return listed(server, shapes, end, more=len(found) > limit, limit=limit)
+
+
+@router.get("/{run_id}")
+def get_run(server: Serving, run_id: str) -> Answer[RunShape]:
+    """Give a run with its output."""
+    return answered(server, shaped(server, [_run(server, run_id)], with_output=True)[0])
+
+
+@router.get("/{run_id}/trace")
+def get_trace(server: Serving, run_id: str) -> Answer[SpanShape]:
+    """Give what happened in a run, and what it waits for, as a tree."""
+    run = _run(server, run_id)
+    with server.runtime.database.autocommit() as connection:
+        found = details.of_runs(connection, [run.id])[run.id]
+        function = functions.get(connection, run.function_id)
+    name = read_spec(function.config).name if function else run.function_id
+    return answered(server, span_shape(trace_of(run, name, found)))
+
+
+@router.post("/{run_id}/cancel", responses=_CONFLICT)
+def cancel(server: Serving, run_id: str) -> Answer[RunShape]:
+    """Cancel a run."""
+    run = _run(server, run_id)
+    if RunStatus(run.status) is RunStatus.CANCELLED:
+        raise ApiError(409, f"Run {run_id} is cancelled already", code="run_already_cancelled")
+    try:
+        Runs(server.runtime.app).cancel(run_id)
+    except RunNotFoundError as error:
+        raise ApiError(404, str(error), code="not_found") from error
+    except RunEndedError as error:
+        raise ApiError(409, str(error), code="run_already_ended") from error
+    return get_run(server, run_id)
+
+
+@router.post("/{run_id}/rerun", status_code=201)
+def run_again(server: Serving, run_id: str, given: RerunRequest | None = None) -> Answer[Repeated]:
+    """Run a run again, from its beginning or from a step."""
+    step = given.from_step if given else None
+    try:
+        new_id = rerun(
+            server.runtime,
+            checked(run_id),
+            from_step=step.step_id if step else None,
+            step_input=step.input if step else None,
+        )
+    except RunNotFoundError as error:
+        raise ApiError(404, str(error), code="not_found") from error
+    except RerunError as error:
+        raise ApiError(400, str(error), code="invalid_request") from error
+    return answered(server, Repeated(run_id=new_id))
+
+
+def shaped(server: Server, found: list[Run], *, with_output: bool) -> list[RunShape]:
+    """Give runs as they are answered with: two statements for all of them."""
+    with server.runtime.database.autocommit() as connection:
+        known = functions.several(connection, {run.function_id for run in found})
+        batches = [run.id for run in found if run.batch]
+        starters = listing.starters(connection, batches) if batches else {}
+    return [
+        run_shape(run, known.get(run.function_id), starters.get(run.id) or [run.event_id], with_output=with_output)
+        for run in found
+    ]
+
+
+def _run(server: Server, run_id: str) -> Run:
+    with server.runtime.database.autocommit() as connection:
+        run = runs.get(connection, checked(run_id))
+    if run is None:
+        raise ApiError(404, f"There is no run {run_id}", code="not_found")
+    return run
+
+
+def _function_ids(server: Server, app_ids: list[str] | None, wanted: list[str] | None) -> set[str] | None:
+    """Give the functions that are meant, by their ids or UUIDs and those of their apps; ``None`` if all are."""
+    if app_ids is None and wanted is None:
+        return None
+    with server.runtime.database.autocommit() as connection:
+        known = functions.all_of(connection)
+    found = {row.id for row in known}
+    if app_ids is not None:
+        found &= {row.id for row in known if row.app_id in app_ids or ids.app_uuid(row.app_id) in app_ids}
+    if wanted is not None:
+        found &= {row.id for row in known if row.id in wanted or ids.function_uuid(row.id) in wanted}
+    return found
