@@ -65,6 +65,7 @@ def skip(
     *,
     run_id: str | None = None,
     batch: int | None = None,
+    repeats: str | None = None,
 ) -> Applied:
     """Record a run that is skipped, and tell whoever called it.
 
@@ -76,23 +77,26 @@ def skip(
         now: milliseconds.
         run_id: the id that the run was to have, if it had one already.
         batch: how many events were to start it, if they were collected.
+        repeats: the run that it was to repeat: who asked for that is told its id, and finds it.
 
     Returns:
         The jobs that follow.
     """
     event = arrival.event
     run = Run(
-        id=invoking.run_id_of(arrival) or run_id or ids.new(now),
+        id=(None if repeats else invoking.run_id_of(arrival)) or run_id or ids.new(now),
         function_id=function.id,
         event_id=event.id,
-        idempotency_key=keys.event_key(function.id, event) if batch is None else None,
+        idempotency_key=keys.event_key(function.id, event) if batch is None and repeats is None else None,
         status=RunStatus.SKIPPED.value,
         reason=why.reason,
         created_at=now,
         ended_at=now,
         batch=batch,
+        original_run_id=repeats,
     )
-    invoking.note_caller(run, arrival)
+    if repeats is None:
+        invoking.note_caller(run, arrival)
     called = run.parent_run_id or run.celery
     if called:
         run.output = json.dumps({"name": "RunSkippedError", "message": why.message, "stack": None, "code": why.code})

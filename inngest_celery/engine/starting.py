@@ -133,7 +133,17 @@ def start(
         # Whoever lets it go on waits for us, or we see that it goes on: no run is held after the others were let go.
         function = replace(function, paused=functions.share_paused(connection, function.id))
     if function.paused == SKIP:
-        return skipping.skip(connection, terms, function, arrival, now, skipping.PAUSED, run_id=run_id, batch=batch)
+        return skipping.skip(
+            connection,
+            terms,
+            function,
+            arrival,
+            now,
+            skipping.PAUSED,
+            run_id=run_id,
+            batch=batch,
+            repeats=repeats,
+        )
     held = function.paused == HOLD
     run, first = make(
         terms, function, arrival, now, run_id=run_id, batch=batch, keep=keep and not held, repeats=repeats
@@ -142,7 +152,7 @@ def start(
     if why is not None:
         if why.code == "duplicate" and not _is_another_call(connection, run, arrival):
             return Applied(jobs=cancelled)
-        skipped = skipping.skip(connection, terms, function, arrival, now, why, run_id=run.id)
+        skipped = skipping.skip(connection, terms, function, arrival, now, why, run_id=run.id, repeats=repeats)
         return Applied(jobs=[*cancelled, *skipped.jobs])
     deadlines = _deadlines(terms, function, run, now)
     if held:

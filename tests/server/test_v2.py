@@ -92,6 +92,19 @@ def test_a_run_is_repeated(stage: Stage) -> None:
     assert (unknown.status_code, unknown.json()["errors"][0]["code"]) == (400, "invalid_request")
 
 
+def test_a_repeated_run_that_is_skipped_is_found(stage: Stage) -> None:
+    event = {"name": "shop/a", "id": "once", "data": {"n": 1}}
+    assert stage.http.post("/e/x", json=event).status_code == 200
+    stage.bench.advance(minutes=2)
+    [run] = stage.bench.inline.runs.list()
+    stage.bench.client.control.pause("app-fn")
+    new_id = stage.http.post(f"/v2/runs/{run.id}/rerun").json()["data"]["runId"]
+    stage.drain()
+    told = get(stage, f"/runs/{new_id}")["data"]
+    assert (told["status"], told["originalRunId"]) == ("SKIPPED", run.id)
+    stage.bench.client.control.resume("app-fn")
+
+
 def test_apps_and_functions(stage: Stage) -> None:
     with Scripted(done("called")).registered(stage):
         [app] = get(stage, "/apps")["data"]
