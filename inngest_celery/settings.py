@@ -7,11 +7,14 @@ They live in the Celery app's own configuration in lower case (``app.conf.innges
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Literal
 
 from celery import Celery
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from inngest_celery.webhooks import Webhook
 
 PREFIX = "inngest_"
 
@@ -91,6 +94,11 @@ class Settings(BaseModel):
         description="Whether apps and `step.fetch` may have addresses in this server's own network. By default only "
         "where there is no signing key.",
     )
+    webhooks: dict[str, Webhook] = Field(
+        default_factory=dict,
+        description="What is served at `/w/<name>`: for each name its `provider`, `secret` and `name` or `transform`. "
+        "In the environment as JSON.",
+    )
     pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
 
     @field_validator("dev", mode="before")
@@ -98,6 +106,16 @@ class Settings(BaseModel):
     def _address_is_true(cls, value: object) -> object:
         # To SDKs the variable may also say where the development server is.
         return True if isinstance(value, str) and "://" in value else value
+
+    @field_validator("webhooks", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value or "{}")
+        except ValueError as error:
+            raise ValueError(f"is no JSON: {error}") from error
 
     @property
     def lease_ms(self) -> int:

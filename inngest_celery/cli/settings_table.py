@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic_core import PydanticUndefined
+
 from inngest_celery.settings import PREFIX, Settings
 
 
@@ -14,7 +16,7 @@ def settings_table() -> str:
     """
     lines = ["| Setting | Default | What it is |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{_shown(field.default)}`"
+        default = "" if field.default in (None, "", PydanticUndefined) else f"`{_shown(field.default)}`"
         description = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{PREFIX}{name}` | {default} | {description} |")
     return "\n".join(lines)

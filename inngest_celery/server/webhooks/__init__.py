@@ -1,0 +1,75 @@
+"""``/w/{name}``: what other services send becomes events, once their signature is checked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from inngest_celery import ids
+from inngest_celery.sdk.errors import EventInvalidError
+from inngest_celery.sdk.sending import MAX_EVENT_BYTES
+from inngest_celery.server import incoming
+from inngest_celery.server.access import require_event_key
+from inngest_celery.server.errors import ApiError
+from inngest_celery.server.state import Server, Serving
+from inngest_celery.server.webhooks.signatures import Delivery, check
+from inngest_celery.server.webhooks.transforms import events_of
+from inngest_celery.webhooks import Webhook
+from inngest_celery.worker.outbox import Outbox
+
+router = APIRouter(prefix="/w", tags=["webhooks"])
+
+
+@router.get("/{name}")
+def ping(server: Serving, name: str) -> dict[str, object]:
+    """Tell that a webhook is there: some services look before they send."""
+    _webhook(server, name)
+    return {"status": 200, "message": "OK"}
+
+
+@router.post("/{name}")
+async def receive(request: Request, server: Serving, name: str) -> JSONResponse:
+    """Check who sends it, make events of it, and store them."""
+    webhook = _webhook(server, name)
+    query = dict(request.query_params)
+    if webhook.provider is None:
+        require_event_key(server, query.get("key", ""))
+    body = await request.body()
+    if len(body) > MAX_EVENT_BYTES:
+        raise ApiError(413, f"the body has more than {MAX_EVENT_BYTES} bytes", code="body_invalid")
+    delivery = Delivery(body, {key.lower(): value for key, value in request.headers.items()}, query)
+    delivery_id = check(webhook, delivery, server.runtime.clock.now() // 1000)
+    try:
+        given = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, f"the body is no JSON: {error}", code="body_invalid") from None
+    sent = await run_in_threadpool(_store, server, name, webhook, delivery, given, delivery_id)
+    return JSONResponse({"ids": sent, "status": 200})
+
+
+def _webhook(server: Server, name: str) -> Webhook:
+    webhook = server.settings.webhooks.get(name)
+    if webhook is None:
+        message = f"There is no webhook {name!r}: inngest_webhooks names those that are served"
+        raise ApiError(404, message, code="not_found")
+    return webhook
+
+
+def _store(
+    server: Server, name: str, webhook: Webhook, delivery: Delivery, given: Any, delivery_id: str | None
+) -> list[str]:
+    events = events_of(webhook, name, given, delivery)
+    for position, event in enumerate(events):
+        # A delivery that comes again is the same one: its events start nothing twice.
+        if delivery_id and isinstance(event, dict) and not event.get("id"):
+            event["id"] = f"{name}:{delivery_id}" + (f":{position}" if position else "")
+    try:
+        read = incoming.read(events)
+    except EventInvalidError as error:
+        raise ApiError(422, f"the webhook {name!r} makes no event of this: {error}", code=error.code) from error
+    now = server.runtime.clock.now()
+    return Outbox(server.runtime).store([event.to_row(ids.new(now), now) for event in read])
