@@ -21,10 +21,9 @@ PATIENT = {"lease": 30, "hint_timeout": 10}
 # The report of `make flow-report` has five thousand.
 MANY = 1000
 # Of the function "slow": eight a day, and ten at once.
-SLOW_AT_ONCE, SLOW_INTERVAL_MS = 10, 3 * 3_600_000
+SLOW, SLOW_AT_ONCE, SLOW_INTERVAL_MS = 40, 10, 3 * 3_600_000
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.databases("postgres")
 @pytest.mark.brokers("redis")
 def test_a_thousand_runs_in_four_processes(open_limited: OpenLimited) -> None:
@@ -47,15 +46,15 @@ def test_a_throttle_keeps_to_its_rate(open_limited: OpenLimited, clock_file: Pat
     limited.worker(pool="prefork", concurrency=2)
     limited.worker(pool="threads", concurrency=2)
     # The time that passes by itself is little beside the hours of an interval: only what the test lets pass counts.
-    limited.send("slow", 100)
-    limited.wait_for_line(100 - SLOW_AT_ONCE)
-    for starts in range(SLOW_AT_ONCE, 100):
-        wait_until(lambda number=starts: limited.ended() >= number, 20.0, limited.describe)
+    limited.send("slow", SLOW)
+    limited.wait_for_line(SLOW - SLOW_AT_ONCE)
+    for starts in range(SLOW_AT_ONCE, SLOW):
+        wait_until(lambda number=starts: limited.ended() >= number, 60.0, limited.describe)
         assert len(limited.bodies()) == starts
         clock.advance(SLOW_INTERVAL_MS)
     limited.wait_for_runs()
     limited.check_all_done()
-    assert len(limited.bodies()) == 100
+    assert len(limited.bodies()) == SLOW
 
 
 @pytest.mark.pairs
