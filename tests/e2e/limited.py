@@ -175,11 +175,11 @@ class Limited(Web):
             query = query.where(run.c.function_id.in_([f"limited-{name}" for name in functions]))
         return int(self.ask(query)[0][0])
 
-    def wait_for_bodies(self, number: int, *functions: str, timeout: float = 20.0) -> None:
+    def wait_for_bodies(self, number: int, *functions: str, timeout: float = 60.0) -> None:
         """Wait until so many bodies have begun."""
         wait_until(lambda: len(self.bodies(*functions)) >= number, timeout, self.describe)
 
-    def wait_for_runs(self, *functions: str, timeout: float = 40.0) -> None:
+    def wait_for_runs(self, *functions: str, timeout: float = 120.0) -> None:
         """Wait until every run of all functions, or these, has ended."""
         sent = sum(number for name, number in self._sent.items() if not functions or name in functions)
         wait_until(lambda: self.ended(*functions) >= sent, timeout, self.describe, every=0.05)
@@ -189,7 +189,7 @@ class Limited(Web):
         with redis.Redis.from_url(self.redis_url) as client:
             return sum(client.zcard(key) for key in client.scan_iter(f"{PREFIX}:*:line:*", count=1000))
 
-    def wait_for_line(self, length: int, timeout: float = 30.0) -> None:
+    def wait_for_line(self, length: int, timeout: float = 60.0) -> None:
         """Wait until so many jobs stand in line."""
         wait_until(lambda: self.in_line() == length, timeout, lambda: f"{self.in_line()} in line\n{self.describe()}")
 

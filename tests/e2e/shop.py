@@ -68,7 +68,7 @@ class Shop(Web):
 
     # What the database says
 
-    def wait_for_runs(self, timeout: float = 40.0) -> None:
+    def wait_for_runs(self, timeout: float = 120.0) -> None:
         """Wait until every order is done, and approve those that ask for it."""
         wait_until(self._all_done, timeout, self.describe, every=0.05)
 
@@ -79,7 +79,7 @@ class Shop(Web):
             self._approve()
             return len(self.executions()) >= number
 
-        wait_until(begun, 20.0, self.describe)
+        wait_until(begun, 60.0, self.describe)
 
     def _all_done(self) -> bool:
         self._approve()

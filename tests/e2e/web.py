@@ -84,7 +84,7 @@ class Web(ABC):
     def wait_for_crash(self, place: str) -> None:
         """Wait until the process was killed there."""
         path = self.crashes / place
-        wait_until(lambda: not path.exists(), 15.0, lambda: f"a crash at {place}\n{self.describe()}")
+        wait_until(lambda: not path.exists(), 60.0, lambda: f"a crash at {place}\n{self.describe()}")
 
     def ask(self, query: sa.Select[Any]) -> list[Any]:
         with self.runtime.database.autocommit() as connection:
