@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 def wait_until(
     condition: Callable[[], T],
-    timeout: float = 10.0,
+    timeout: float = 60.0,
     message: str | Callable[[], str] = "the condition",
     *,
     every: float = 0.01,

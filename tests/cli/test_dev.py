@@ -132,19 +132,19 @@ def test_from_nothing_to_a_run_through_a_crash_to_the_end(start_dev: StartDev, t
     database = Database(f"sqlite:///{tmp_path / '.inngest' / 'inngest.db'}")
 
     assert len(dev.run("send", "user/joined")) == 26
-    wait_until(lambda: completed(database) == 1, 20, lambda: dev.log)
+    wait_until(lambda: completed(database) == 1, 60, lambda: dev.log)
 
     dev.worker().kill()
     dev.wait_ready(times=2)
     assert "The worker ended with status" in dev.log
     dev.run("send", "user/joined")
-    wait_until(lambda: completed(database) == 2, 20, lambda: dev.log)
+    wait_until(lambda: completed(database) == 2, 60, lambda: dev.log)
 
     family = dev.family()
     dev.process.send_signal(signal.SIGINT)
     assert dev.process.wait(30) == 0, dev.log
     assert "Warm shutdown" in dev.log
-    wait_until(lambda: gone(family), 10, "the end of all processes")
+    wait_until(lambda: gone(family), 60, "the end of all processes")
 
 
 def test_nothing_stays_behind_when_it_is_killed(start_dev: StartDev) -> None:
@@ -153,7 +153,7 @@ def test_nothing_stays_behind_when_it_is_killed(start_dev: StartDev) -> None:
     family = dev.family()
     dev.process.kill()
     dev.process.wait()
-    wait_until(lambda: gone(family), 30, "the end of all processes")
+    wait_until(lambda: gone(family), 60, "the end of all processes")
 
 
 @pytest.mark.brokers("valkey")
@@ -167,7 +167,7 @@ def test_what_the_app_has_is_used(
     assert not (tmp_path / ".inngest" / "valkey").exists()
     dev.run("send", "user/joined")
     database = Database(empty_database_url)
-    wait_until(lambda: completed(database) == 1, 20, lambda: dev.log)
+    wait_until(lambda: completed(database) == 1, 60, lambda: dev.log)
     dev.process.terminate()
     assert dev.process.wait(30) == 0
 

@@ -13,7 +13,7 @@ from tests.e2e.limited import LEASE, Limited
 from tests.waiting import wait_until
 
 APP = "tests.e2e.limited_tasks_app"
-LONG = 30
+LONG = 60
 
 
 class LimitedTasks(Limited):

@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.databases("sqlite"), pytest.mark.brokers("valkey")]
 
-LONG = 20
+LONG = 60
 
 
 @pytest.fixture

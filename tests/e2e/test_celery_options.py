@@ -33,7 +33,7 @@ def outcome(name: str) -> Any:
     app = importlib.import_module(APP)
     [event_id] = app.client.send_sync(inngest.Event(name=name))
     [run] = wait_until(lambda: app.client.runs.of_event(event_id), 10, "the run")
-    return app.client.runs.wait(run.id, timeout=20)
+    return app.client.runs.wait(run.id, timeout=60)
 
 
 def test_a_soft_time_limit_fails_the_attempt(environment: dict[str, str], start_worker: StartWorker) -> None:

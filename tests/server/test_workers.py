@@ -158,7 +158,7 @@ def test_an_app_that_is_away_is_asked_again(deployment: Deployment) -> None:
     # Nobody answers at its address now.
     deployment.worker()
     [event_id] = Outbox(deployment.runtime).send([inngest.Event(name="order/placed")])
-    wait_until(lambda: deployment.count(schema.attempt), 20, deployment.describe)
+    wait_until(lambda: deployment.count(schema.attempt), 60, deployment.describe)
     with served(app, int(urlsplit(deployment.app_url).port or 0)):
         ended = Runs(deployment.celery).wait(event_id, timeout=30)
     assert ended.output == "body"
@@ -177,7 +177,7 @@ def test_a_worker_dies_while_an_app_goes_on_by_itself(deployment: Deployment, tm
     ):
         doomed = deployment.worker(pool="threads", concurrency=2)
         [event_id] = Outbox(deployment.runtime).send([inngest.Event(name="ts/slow")])
-        wait_until(lambda: deployment.count(schema.step) == 2, 20, deployment.describe)
+        wait_until(lambda: deployment.count(schema.step) == 2, 60, deployment.describe)
         doomed.sigkill()
         deployment.worker(pool="threads", concurrency=2)
         assert Runs(deployment.celery).wait(event_id, timeout=40).output == "slow"
@@ -203,4 +203,4 @@ def test_a_run_starts_without_a_sweep(deployment: Deployment) -> None:
     with deployment.serving(define) as client:
         deployment.worker(env={"INNGEST_SWEEP_INTERVAL": "3600"})
         [event_id] = client.send_sync(official.Event(name="order/placed"))
-        assert Runs(deployment.celery).wait(event_id, timeout=20).output == "done"
+        assert Runs(deployment.celery).wait(event_id, timeout=60).output == "done"

@@ -40,7 +40,7 @@ def begin(tmp_path: Path, broker_url: str) -> Iterator[Start]:
 @pytest.mark.databases("sqlite")
 def test_a_worker_refuses_a_database_that_is_not_migrated(begin: Start, empty_database_url: str) -> None:
     worker = begin(DATABASE=empty_database_url)
-    wait_until(lambda: not worker.alive, 30, lambda: worker.log)
+    wait_until(lambda: not worker.alive, 60, lambda: worker.log)
     assert "inngest migrate" in worker.log
     assert "(database_not_migrated)" in worker.log
     assert "Traceback" not in worker.log
@@ -50,7 +50,7 @@ def test_a_worker_refuses_a_database_that_is_not_migrated(begin: Start, empty_da
 @pytest.mark.brokers("valkey")
 def test_a_worker_refuses_a_database_that_it_cannot_reach(begin: Start) -> None:
     worker = begin(DATABASE="postgresql+psycopg://nobody:secret@127.0.0.1:1/nothing")
-    wait_until(lambda: not worker.alive, 30, lambda: worker.log)
+    wait_until(lambda: not worker.alive, 60, lambda: worker.log)
     assert "(database_unreachable)" in worker.log
     assert "secret" not in worker.log
 
@@ -108,7 +108,7 @@ def test_a_database_of_a_newer_release_is_a_warning(begin: Start, empty_database
 @pytest.mark.databases("sqlite")
 def test_a_worker_refuses_limits_that_it_has_no_redis_for(begin: Start, database_url: str) -> None:
     worker = begin(DATABASE=database_url, THROTTLED="yes")
-    wait_until(lambda: not worker.alive, 30, lambda: worker.log)
+    wait_until(lambda: not worker.alive, 60, lambda: worker.log)
     assert "inngest_redis_url" in worker.log
     assert "(redis_missing)" in worker.log
     assert "Traceback" not in worker.log
