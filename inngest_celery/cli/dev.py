@@ -57,6 +57,7 @@ def dev(
     loglevel: str,
     port: int,
     host: str,
+    gateway_port: int | None,
     sdk_urls: tuple[str, ...],
     retry_interval: float,
     queue_workers: int,
@@ -93,7 +94,7 @@ def dev(
     with stacks.services(app, directory, forced=embedded) as stack:
         stacks.migrate(app)
         queues = stacks.queues_of(app)
-        with serving(app, options, host, port) as served_on:
+        with serving(app, options, host, port, gateway_port) as served_on:
             _greet(app, name, queues, stack, f"http://{host}:{served_on}")
             command = command_line(
                 name,

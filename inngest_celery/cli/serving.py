@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inngest_celery.cli.group import Failure
@@ -18,16 +19,19 @@ if TYPE_CHECKING:
 
 _STOP_S = 10.0
 _START_S = 30.0
+# So long calls of apps that have dialled in may take to end.
+_DRAIN_S = 10.0
 
 
 @contextmanager
-def serving(app: Celery, options: Options, host: str, port: int) -> Iterator[int]:
+def serving(app: Celery, options: Options, host: str, port: int, gateway_port: int | None) -> Iterator[int]:
     """Serve HTTP meanwhile; gives the port.
 
     Args:
         app: the Celery app.
         options: how to serve.
         host, port: where; port 0 takes any that is free.
+        gateway_port: where apps dial in; if left out, the port after the other one, or any if that is taken.
 
     Raises:
         Failure: the port is taken, or what it takes is not installed.
@@ -44,20 +48,25 @@ def serving(app: Celery, options: Options, host: str, port: int) -> Iterator[int
     from inngest_celery.worker.runtime import runtime_of
 
     listening = _listen(host, port)
-    config = uvicorn.Config(
-        create_app(runtime_of(app), options), log_level="warning", access_log=False, timeout_graceful_shutdown=5
-    )
+    gateway_listening = _listen(host, gateway_port) if gateway_port is not None else _listen_beside(listening, host)
+    options = replace(options, gateway_port=_port_of(gateway_listening))
+    application = create_app(runtime_of(app), options)
+    config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     # Not the main thread: Ctrl-C ends the worker first, and us after it.
-    thread = threading.Thread(target=server.run, args=([listening],), name="inngest-http", daemon=True)
+    sockets = [listening, gateway_listening]
+    thread = threading.Thread(target=server.run, args=(sockets,), name="inngest-http", daemon=True)
     thread.start()
     try:
         _wait_started(server, thread)
-        yield int(listening.getsockname()[1])
+        yield _port_of(listening)
     finally:
+        if application.state.gateway is not None and server.started:
+            application.state.gateway.drain(_DRAIN_S)
         server.should_exit = True
         thread.join(_STOP_S)
         listening.close()
+        gateway_listening.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -73,6 +82,18 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
     listening.listen(2048)
     return listening
+
+
+def _listen_beside(listening: socket.socket, host: str) -> socket.socket:
+    """Listen where apps dial in. They are told where, so another port than the usual one is as good."""
+    try:
+        return _listen(host, _port_of(listening) + 1)
+    except (Failure, OverflowError):
+        return _listen(host, 0)
+
+
+def _port_of(listening: socket.socket) -> int:
+    return int(listening.getsockname()[1])
 
 
 def _wait_started(server: uvicorn.Server, thread: threading.Thread) -> None:

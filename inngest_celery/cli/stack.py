@@ -32,6 +32,10 @@ def http_options(command: Command) -> Command:
                 "--host", default="127.0.0.1", show_default=True, envvar="INNGEST_HOST", help="Address to listen on."
             ),
             click.option(
+                "--connect-gateway-port", "gateway_port", type=int, envvar="INNGEST_CONNECT_GATEWAY_PORT",
+                help="Where apps dial in; the port after the HTTP port, if left out.",
+            ),
+            click.option(
                 "-u", "--sdk-url", "sdk_urls", multiple=True, envvar="INNGEST_SDK_URL", metavar="URL",
                 help="Where an app is served; repeat it for several.",
             ),

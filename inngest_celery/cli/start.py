@@ -61,6 +61,7 @@ def start(
     sqlite_dir: Path,
     port: int,
     host: str,
+    gateway_port: int | None,
     sdk_urls: tuple[str, ...],
     retry_interval: float,
     queue_workers: int,
@@ -100,7 +101,7 @@ def start(
     )
     with stacks.services(app, sqlite_dir) as stack:
         stacks.migrate(app)
-        with serving(app, options, host, port) as served_on:
+        with serving(app, options, host, port, gateway_port) as served_on:
             click.echo(f"Serving on http://{host}:{served_on}")
             command = command_line(
                 name,

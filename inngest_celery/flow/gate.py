@@ -162,12 +162,16 @@ if due and tonumber(due) <= tonumber(ARGV[2]) then redis.call('ZREM', KEYS[1], A
 """
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, patience_s: float = _PATIENCE_S) -> redis.Redis:
     """Connect to a Redis, or to a cluster of them.
 
     A cluster's client has the same commands, but is no subclass.
+
+    Args:
+        url: see :class:`Gate`.
+        patience_s: how long to wait for an answer. It has to be longer than any command that waits by itself.
     """
-    patience = {"socket_timeout": _PATIENCE_S, "socket_connect_timeout": _PATIENCE_S}
+    patience = {"socket_timeout": patience_s, "socket_connect_timeout": _PATIENCE_S}
     if url.startswith(_CLUSTER):
         cluster: Any = RedisCluster.from_url(url.replace(_CLUSTER, "redis://", 1), **patience)
         return cluster  # type: ignore[no-any-return]

@@ -7,17 +7,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inngest_celery.server import checkpoints, discovery, errors, events, graphql, info, runs, syncing, v1, v2, webhooks
+from inngest_celery.server import (
+    checkpoints,
+    connect,
+    discovery,
+    errors,
+    events,
+    graphql,
+    info,
+    runs,
+    syncing,
+    v1,
+    v2,
+    webhooks,
+)
+from inngest_celery.server.connect.gateway import Gateway
 from inngest_celery.server.state import VERSION, Options, Server
 from inngest_celery.worker.registry import equip
 from inngest_celery.worker.runtime import Runtime
 
 _ROUTERS = (
     *(events.router, syncing.router, info.router, runs.router, checkpoints.router, v1.router),
-    *(graphql.router, webhooks.router),
+    *(graphql.router, webhooks.router, connect.router),
 )
 
 
@@ -36,16 +51,22 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     # The tasks that its jobs are for must be known here, too, if they are done here.
     equip(runtime.app)
 
+    gateway = Gateway(server, runtime.channel) if runtime.redis_url else None
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         looking = asyncio.create_task(discovery.look(server))
+        if gateway is not None:
+            gateway.start()
         yield
+        if gateway is not None:
+            await run_in_threadpool(gateway.end)
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
 
     app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.server = server
+    app.state.server, app.state.gateway = server, gateway
     errors.install(app)
     for router in _ROUTERS:
         app.include_router(router)

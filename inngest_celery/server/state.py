@@ -26,7 +26,7 @@ class Options:
         poll_interval: how often apps are asked whether they have changed, in seconds; 0 asks never.
         poll_all: whether all are, and not only those whose last synchronisation failed.
         event_keys: what events may be sent with; none, any key may.
-        name: how the command was called, for ``GET /dev``.
+        gateway_port: where apps dial in; where everything else is served, if left out.
     """
 
     development: bool = True
@@ -35,6 +35,7 @@ class Options:
     poll_interval: float = 5.0
     poll_all: bool = True
     event_keys: frozenset[str] = field(default_factory=frozenset)
+    gateway_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,13 +292,13 @@ def reset_hint(database: Database, jobs: Sequence[Job], sweep_at: int) -> None:
 
 @retried
 def put_back(database: Database, job: Job, sweep_at: int) -> None:
-    """Give a claimed job back undone, for a sweep to hint again."""
+    """Give a claimed job back undone, with the due time and options that it has now, for a sweep to hint again."""
     table = schema.job
     with database.autocommit() as connection:
         connection.execute(
             sa.update(table)
             .where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
-            .values(leased_by=None, leased_until=None, sweep_at=sweep_at)
+            .values(leased_by=None, leased_until=None, due_at=job.due_at, sweep_at=sweep_at, opts=job.opts)
         )
 
 

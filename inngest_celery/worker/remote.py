@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import redis
+
 from inngest_celery import ids
 from inngest_celery.crash import crash_point
 from inngest_celery.drivers.http import answer as answers
@@ -20,6 +22,7 @@ from inngest_celery.engine.report import Failure, GoOn, Outcome, Report
 from inngest_celery.engine.retries import is_final
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.opcodes import Opcode
+from inngest_celery.store import jobs
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
@@ -48,6 +51,15 @@ _GOES_ROUND = Failure(
 )
 
 
+_PUT_BACK = "put_back"
+# An app that is away is looked for again after this time, which doubles.
+_AWAY_MS, _LONGEST_AWAY_MS = 1000, 10_000
+
+
+class Unanswered(Exception):
+    """Nobody was there to take a call."""
+
+
 class RemoteError(Exception):
     """An error of a remote function, for Celery to show. It is named as it is over there."""
 
@@ -62,7 +74,7 @@ class RemoteTurns(Turns):
         self, runtime: Runtime, claimed: Claimed, function: FunctionRow, task_id: str, slot: Slot | None
     ) -> None:
         super().__init__(runtime, claimed, read_spec(function.config), CALL_TASK, task_id, slot)
-        self._function_id = function.id
+        self._function_id, self._app_id = function.id, function.app_id
         self._url = str(self._spec.url)
         self._waited_for_all = False
 
@@ -75,7 +87,7 @@ class RemoteTurns(Turns):
             alone = self._alone
             applied = self._settle(timers) if timers or self._waits_for_others() else self._take_turn()
             timers = []
-            kept = self._kept(applied)
+            kept = None if applied is None else self._kept(applied)
             if kept is None:
                 return
             self._job = kept
@@ -93,6 +105,10 @@ class RemoteTurns(Turns):
         """What was kept with the job for whoever does it."""
         kept: dict[str, Any] = json.loads(self._job.opts or "{}")
         return kept
+
+    @property
+    def _explained_claims(self) -> int:
+        return super()._explained_claims + int(self._keeps.get(_PUT_BACK, 0))
 
     @property
     def _version(self) -> int:
@@ -130,12 +146,15 @@ class RemoteTurns(Turns):
         self._waited_for_all = report.go_on is GoOn.AFTER_ALL
         return self._write(self._decide(report), timers)
 
-    def _take_turn(self) -> Applied:
-        """Call the function, or make the request that it asked for, and write what came of it."""
+    def _take_turn(self) -> Applied | None:
+        """Call the function, or make the request that it asked for, and write what came of it.
+
+        ``None`` if nobody is there to be called: the job is left for later.
+        """
         crash_point("before_body")
         if self._job is self._own_job:
             report = self._work(self._task_id)
-            self.error = _error_of(report)
+            self.error = self.error or _error_of(report)
         else:
             report = trace_in_place(
                 self._runtime.app,
@@ -148,6 +167,8 @@ class RemoteTurns(Turns):
                 body=self._work,
                 show=_shown,
             )
+        if report is None:
+            return None
         crash_point("after_body")
         own = report.outcomes
         self._waited_for_all = report.go_on is GoOn.AFTER_ALL
@@ -163,7 +184,7 @@ class RemoteTurns(Turns):
     def _shadow(self) -> str:
         return f"{self._function_id} · {self._job.name}" if self._job.name else self._function_id
 
-    def _work(self, task_id: str) -> Report:
+    def _work(self, task_id: str) -> Report | None:
         wanted = self._keeps.get("gateway")
         if wanted is not None and self._job.key not in self._memos:
             return self._make_request(wanted, task_id)
@@ -173,6 +194,9 @@ class RemoteTurns(Turns):
             answer = answers.read(self._post(call), self._clock.now())
         except transport.NoResponse as error:
             answer = answers.Answer(failure=error.failure)
+        except Unanswered as error:
+            self._put_back(error)
+            return None
         if call.step == request.DISCOVERY and not call.plan_only and answer.goes_on_by_itself:
             call = self._after_checkpoints(call)
         races = bool(self._keeps.get("race"))
@@ -210,6 +234,8 @@ class RemoteTurns(Turns):
     def _post(self, call: request.Call) -> transport.Response:
         settings = self._runtime.settings
         body = request.body_of(call)
+        if call.url.startswith(("ws://", "wss://")):
+            return self._call_over_connection(call, body)
         at_s = self._clock.now() // 1000
         key = next(iter(settings.signing_keys), None)
         headers = request.headers_of(call, body, key=key, kind=settings.server_kind, at_s=at_s)
@@ -222,6 +248,34 @@ class RemoteTurns(Turns):
             if not is_signed(settings.signing_keys, response.body.rstrip(b"\n"), signature, now_s):
                 raise transport.NoResponse(_FORGED)
         return response
+
+    def _call_over_connection(self, call: request.Call, body: bytes) -> transport.Response:
+        """Call an app that has dialled in."""
+        # Seldom needed, and it takes what only servers have installed.
+        from inngest_celery.drivers.connect import calling
+
+        try:
+            return calling.call(self._runtime.channel, self._app_id, call, body)
+        except calling.NobodyTakesIt as error:
+            raise Unanswered(str(error)) from error
+        except redis.RedisError as error:
+            message = f"the Redis in which apps that dial in are called does not answer: {error}"
+            raise transport.NoResponse(Failure("ConnectError", message, code="connect_internal_error")) from error
+
+    def _put_back(self, error: Unanswered) -> None:
+        """Leave the job for later, as it was: an app that is away has had no attempt at it."""
+        times = int(self._keeps.get(_PUT_BACK, 0))
+        opts = json.dumps({**self._keeps, _PUT_BACK: times + 1})
+        later = self._clock.now() + min(_LONGEST_AWAY_MS, _AWAY_MS << min(times, 10))
+        jobs.put_back(self._runtime.database, replace(self._job, opts=opts, due_at=later), later)
+        self.error = RemoteError(str(error))
+        logger.warning(
+            "%s of run %s waits: %s",
+            self._job.name or "The start",
+            self._run.id,
+            error,
+            extra={"action": "app_away", "run_id": self._run.id, "step": self._job.key},
+        )
 
     def _make_request(self, wanted: dict[str, Any], task_id: str) -> Report:
         """Make the request of a gateway step."""
@@ -263,14 +317,18 @@ class RemoteTurns(Turns):
             return decide(self._turn(), Report(outcomes=report.outcomes, failure=failure, known=report.known))
 
 
-def _error_of(report: Report) -> RemoteError | None:
+def _error_of(report: Report | None) -> RemoteError | None:
     """Give what failed of a call, for Celery to show."""
+    if report is None:
+        return None
     failures = [report.failure, *(outcome.failure for outcome in report.outcomes)]
     found = next((failure for failure in failures if failure is not None), None)
     return None if found is None else RemoteError(f"{found.name}: {found.message}")
 
 
-def _shown(report: Report) -> Shown:
+def _shown(report: Report | None) -> Shown:
+    if report is None:
+        return Shown()
     error = _error_of(report)
     retries = error is not None and not any(outcome.memo for outcome in report.outcomes)
     return Shown(report.output, error, retries=retries)

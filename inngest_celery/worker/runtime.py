@@ -18,6 +18,7 @@ from inngest_celery.store.database import Database
 from inngest_celery.worker.step_events import StepEvents
 
 if TYPE_CHECKING:
+    from inngest_celery.drivers.connect.channel import Channel
     from inngest_celery.worker.admission import Admission
     from inngest_celery.worker.execute import Executor
 
@@ -98,6 +99,22 @@ class Runtime:
                 code="redis_missing",
             )
         return Admission(self, Gate(self.redis_url, self.settings.redis_prefix, self.settings.hint_timeout_ms))
+
+    @cached_property
+    def channel(self) -> Channel:
+        """Where apps that dial in are called.
+
+        Raises:
+            SettingsError: there is no Redis for it (code ``redis_missing``).
+        """
+        from inngest_celery.drivers.connect.channel import Channel
+
+        if self.redis_url is None:
+            raise SettingsError(
+                "Apps that dial in are called through Redis, and there is none. Set inngest_redis_url.",
+                code="redis_missing",
+            )
+        return Channel(self.redis_url, self.settings.redis_prefix, self.settings.lease)
 
     @cached_property
     def executor(self) -> Executor:

@@ -88,14 +88,19 @@ class Turns(ABC):
         Args:
             switch_lease: told which job to hold from now on.
         """
-        # Every claim raises the fence, every counted attempt explains one claim: the rest are workers that died.
-        if self._job.fence - self._job.attempt > MOST_LOST:
+        # Every claim raises the fence: those that are not explained are workers that died.
+        if self._job.fence - self._explained_claims > MOST_LOST:
             self._give_up(self._lost_workers())
             return
         if self._slot is not None and self._slot.over_budget:
             self._give_up(_OVER_BUDGET)
             return
         self._carry_on(switch_lease)
+
+    @property
+    def _explained_claims(self) -> int:
+        """How often the job was claimed for a reason that is known: once for each attempt that was counted."""
+        return self._job.attempt
 
     @abstractmethod
     def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -204,3 +207,60 @@ def test_a_run_starts_without_a_sweep(deployment: Deployment) -> None:
         deployment.worker(env={"INNGEST_SWEEP_INTERVAL": "3600"})
         [event_id] = client.send_sync(official.Event(name="order/placed"))
         assert Runs(deployment.celery).wait(event_id, timeout=60).output == "done"
+
+
+@contextmanager
+def dialler(url: str, deployment: Deployment, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of an app that dials in, meanwhile."""
+    command = [sys.executable, "-m", "tests.server.apps.dialler", url, str(deployment.journal), str(deployment.gate)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(30)
+
+
+@pytest.mark.brokers("redis")
+@pytest.mark.databases("postgres")
+def test_apps_that_dial_in_die(deployment: Deployment, tmp_path: Path) -> None:
+    """Their processes are killed and frozen, and a Celery worker, each with steps at hand: another takes over."""
+    runs = 6
+
+    def executed() -> list[str]:
+        return deployment.journal.read_text().splitlines()
+
+    def ready() -> int:
+        assert deployment.runtime.redis_url is not None
+        return len(deployment.runtime.channel.presence.all(deployment.runtime.clock.now()))
+
+    with (
+        served(create_app(deployment.runtime, deployment.server.options)) as url,
+        dialler(url, deployment, tmp_path / "one.log") as killed,
+        dialler(url, deployment, tmp_path / "other.log") as frozen,
+    ):
+        doomed = deployment.worker(pool="threads", concurrency=4)
+        deployment.worker(pool="threads", concurrency=4)
+        wait_until(lambda: ready() == 2, 60, "two connections")
+        deployment.gate.touch()
+        Outbox(deployment.runtime).send([inngest.Event(name="order/placed", data={"order": n}) for n in range(runs)])
+        wait_until(lambda: len({line.split()[0] for line in executed()}) == 2, 60, deployment.describe)
+        killed.kill()
+        frozen.send_signal(signal.SIGSTOP)
+        doomed.sigkill()
+        with dialler(url, deployment, tmp_path / "third.log"):
+            deployment.gate.unlink()
+            wait_until(lambda: ready() == 3, 60, "the third connection")
+            ended = sa.select(schema.run).where(schema.run.c.status >= RunStatus.COMPLETED.value)
+            wait_until(lambda: len(deployment.ask(ended)) == runs, 100, deployment.describe)
+            frozen.send_signal(signal.SIGCONT)
+        wait_until(lambda: not deployment.count(schema.job), 60, deployment.describe)
+    runs_ended = deployment.ask(sa.select(schema.run))
+    assert {row.status for row in runs_ended} == {RunStatus.COMPLETED.value}, deployment.describe()
+    steps = Counter((row.run_id, row.name) for row in deployment.ask(sa.select(schema.step)))
+    assert len(steps) == 5 * runs
+    assert set(steps.values()) == {1}
+    # Eight calls at most were at hand when three processes were lost.
+    assert len(executed()) <= 4 * runs + 8
+    deployment.runtime.channel.close()

@@ -41,7 +41,8 @@ from inngest_celery.server.graphql.workers import (
     ConnectV1WorkerConnectionsConnection,
     ConnectV1WorkerConnectionsFilter,
     ConnectV1WorkerConnectionsOrderBy,
-    none_connected,
+    worker_by_id,
+    workers_page,
 )
 
 
@@ -144,13 +145,14 @@ class Query:
     @strawberry.field
     def worker_connections(
         self,
+        info: Info[Any, Any],
         order_by: list[ConnectV1WorkerConnectionsOrderBy],
         filter: ConnectV1WorkerConnectionsFilter,
         first: int = 100,
         after: str | None = None,
     ) -> ConnectV1WorkerConnectionsConnection:
-        return none_connected()
+        return workers_page(info, filter, order_by, first, after)
 
     @strawberry.field
-    def worker_connection(self, connection_id: ULID) -> ConnectV1WorkerConnection | None:
-        return None
+    def worker_connection(self, info: Info[Any, Any], connection_id: ULID) -> ConnectV1WorkerConnection | None:
+        return worker_by_id(info, connection_id)
