@@ -14,7 +14,7 @@ import inngest_celery as inngest
 from inngest_celery.store.rows import RunStatus
 from tests.functions.bench import Bench
 from tests.server.stage import Stage, staged
-from tests.server.typescript import TypeScriptApp, running
+from tests.server.typescript import TypeScriptApp, has_websockets, running
 from tests.server.web import served
 from tests.services import missing
 
@@ -65,6 +65,30 @@ def app(request: pytest.FixtureRequest, stage: Stage, provider: str, tmp_path: P
 
 @pytest.mark.databases("sqlite", "postgres")
 def test_every_kind_of_step(stage: Stage, app: TypeScriptApp) -> None:
+    takes_every_kind_of_step(stage, app)
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.brokers("valkey")
+@pytest.mark.parametrize("checkpointing", ["yes", "no"])
+def test_over_a_connection(
+    database_url: str, redis_url: str, provider: str, tmp_path: Path, checkpointing: str
+) -> None:
+    if not has_websockets():
+        pytest.skip("this Node.js has no WebSockets")
+    bench = Bench(database_url, inngest_lease=120, inngest_redis_url=redis_url)
+    with (
+        staged(bench) as stage,
+        running(stage.url, tmp_path / "log", PROVIDER=provider, CHECKPOINTING=checkpointing, CONNECT="yes") as app,
+    ):
+        takes_every_kind_of_step(stage, app)
+        assert "no" in stage.error("ts/fails")["message"]
+        assert app.calls["told: no"] == 1
+    bench.check()
+    bench.close()
+
+
+def takes_every_kind_of_step(stage: Stage, app: TypeScriptApp) -> None:
     run = stage.start("ts/steps", id="z")
     stage.bench.advance(days=4)
     stage.send("ts/go", id="other")

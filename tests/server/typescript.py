@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -16,6 +17,7 @@ import httpx
 from tests.waiting import wait_until
 
 DIRECTORY = Path(__file__).with_name("apps") / "typescript"
+_WEBSOCKETS = "--experimental-websocket"
 _LISTENING = re.compile(r"listening on (\d+)")
 
 
@@ -30,6 +32,12 @@ def install() -> None:
         done = subprocess.run(command, cwd=DIRECTORY, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         ready.touch()
+
+
+@cache
+def has_websockets() -> bool:
+    """Tell whether the Node.js here can dial in: from 22 on of itself, before it with a flag, if at all."""
+    return subprocess.run(["node", _WEBSOCKETS, "-e", "0"], capture_output=True).returncode == 0
 
 
 @dataclass(frozen=True)
@@ -49,11 +57,12 @@ class TypeScriptApp:
 
 @contextmanager
 def running(server: str, log: Path, *, port: int = 0, **env: str) -> Iterator[TypeScriptApp]:
-    """Run the app meanwhile, registered with a server."""
+    """Run the app meanwhile, registered with a server; with ``CONNECT="yes"``, dialled in at it."""
     install()
+    flags = [_WEBSOCKETS] if "CONNECT" in env else []
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["node", "app.mjs"],
+            ["node", *flags, "app.mjs"],
             cwd=DIRECTORY,
             env={**os.environ, "SERVER": server, "PORT": str(port), **env},
             stdin=subprocess.DEVNULL,
@@ -66,7 +75,8 @@ def running(server: str, log: Path, *, port: int = 0, **env: str) -> Iterator[Ty
         )
         assert isinstance(found, re.Match), log.read_text()
         url = f"http://127.0.0.1:{found[1]}/api/inngest"
-        httpx.put(url, timeout=60).raise_for_status()
+        if "CONNECT" not in env:
+            httpx.put(url, timeout=60).raise_for_status()
         yield TypeScriptApp(url, process, log)
     finally:
         process.kill()

@@ -118,8 +118,11 @@ def _wait(channel: Channel, app_id: str, request_id: str) -> bytes:
 def _response(payload: bytes) -> Response:
     reply = wire.Reply.FromString(payload)
     headers = {"x-inngest-sdk": reply.sdk_version or "unknown", "x-inngest-req-version": str(reply.request_version)}
+    status = _STATUSES.get(reply.status, 500)
     if reply.no_retry:
         headers["x-inngest-no-retry"] = "true"
+        # There is no word for an error that is final: the TypeScript SDK says that it is done, and not to try again.
+        status = 500
     if reply.HasField("retry_after"):
         headers["retry-after"] = reply.retry_after
-    return Response(_STATUSES.get(reply.status, 500), headers, reply.body)
+    return Response(status, headers, reply.body)

@@ -2,9 +2,10 @@
 import { createServer } from "node:http";
 import express from "express";
 import { Inngest, NonRetriableError, RetryAfterError, StepError, openai, referenceFunction } from "inngest";
+import { connect } from "inngest/connect";
 import { serve } from "inngest/express";
 
-const { SERVER, PROVIDER = "http://localhost:1", CHECKPOINTING = "yes" } = process.env;
+const { SERVER, PROVIDER = "http://localhost:1", CHECKPOINTING = "yes", CONNECT = "no" } = process.env;
 const client = new Inngest({
   id: "ts",
   isDev: true,
@@ -122,7 +123,9 @@ on("calm", { debounce: { period: "10s" } }, async ({ event }) => event.data.n);
 const app = express();
 app.use(express.json({ limit: "50mb" }));
 app.get("/calls", (_, response) => response.json(calls));
-app.use("/api/inngest", serve({ client, functions }));
+if (CONNECT === "no") app.use("/api/inngest", serve({ client, functions }));
+// In a thread of its own, Node.js 20 has no WebSocket.
+else await connect({ apps: [{ client, functions }], isolateExecution: false });
 const server = createServer(app).listen(Number(process.env.PORT ?? 0), "127.0.0.1", () =>
   console.log(`listening on ${server.address().port}`),
 );
