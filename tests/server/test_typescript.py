@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import inngest as official
 import pytest
 from fastapi import FastAPI, Request
 
@@ -151,12 +152,25 @@ def test_all_the_rest(stage: Stage, app: TypeScriptApp) -> None:
 
 @pytest.mark.databases("sqlite")
 def test_functions_in_two_languages_call_each_other(bench: Bench, tmp_path: Path) -> None:
+    """One in this process calls one on the official Python SDK, that a TypeScript one, and that one Python again."""
+
     @bench.function("caller", trigger=inngest.TriggerEvent(event="py/go"))
     async def caller(ctx: inngest.Context) -> Any:
-        return await ctx.step.invoke_by_id("call", app_id="ts", function_id="child", data={"of": "python"})
+        return await ctx.step.invoke_by_id("call", app_id="sample", function_id="there", data={"n": 1})
 
     with staged(bench) as stage, running(stage.url, tmp_path / "node.log"):
-        assert stage.output("py/go") == {"child": "python"}
+        client = stage.client()
+
+        @client.create_function(fn_id="there", trigger=official.TriggerEvent(event="py/there"))
+        async def there(ctx: official.Context) -> Any:
+            return await ctx.step.invoke_by_id("call", app_id="ts", function_id="back", data={"n": ctx.event.data["n"]})
+
+        @client.create_function(fn_id="doubled", trigger=official.TriggerEvent(event="py/doubled"))
+        def doubled(ctx: official.ContextSync) -> Any:
+            return ctx.step.run("double", lambda: {"n": 2 * ctx.event.data["n"]})
+
+        with stage.app(client, [there, doubled]):
+            assert stage.output("py/go") == {"back": {"n": 4}}
 
 
 @pytest.mark.databases("sqlite")

@@ -40,6 +40,11 @@ on("steps", {}, async ({ event, step }) => {
   return { first, second, both, sent: sent.ids.length, called, seen: seen?.data, silent, last, id: event.data.id };
 });
 
+on("back", {}, async ({ event, step }) => {
+  const doubled = referenceFunction({ appId: "sample", functionId: "doubled" });
+  return { back: await step.invoke("call", { function: doubled, data: { n: event.data.n + 1 } }) };
+});
+
 on("many", {}, async ({ step }) => {
   const names = [];
   for (let number = 0; number < 5; number++) {
