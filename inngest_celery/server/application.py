@@ -11,13 +11,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inngest_celery.server import checkpoints, discovery, errors, events, graphql, info, runs, syncing, v1, v2, webhooks
+from inngest_celery.server import realtime as realtime_api
 from inngest_celery.server.state import VERSION, Options, Server
 from inngest_celery.worker.registry import equip
 from inngest_celery.worker.runtime import Runtime
 
 _ROUTERS = (
     *(events.router, syncing.router, info.router, runs.router, checkpoints.router, v1.router),
-    *(graphql.router, webhooks.router),
+    *(graphql.router, webhooks.router, realtime_api.router),
 )
 
 
@@ -33,6 +34,7 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     Mirrors https://www.inngest.com/docs/self-hosting
     """
     server = Server(runtime, options)
+    realtime = realtime_api.Hub(runtime)
     # The tasks that its jobs are for must be known here, too, if they are done here.
     equip(runtime.app)
 
@@ -43,9 +45,11 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
+        await realtime.close()
 
     app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.server = server
+    app.state.realtime = realtime
     errors.install(app)
     for router in _ROUTERS:
         app.include_router(router)
