@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import queue
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +23,7 @@ from websockets.sync.client import connect as connect_websocket
 from inngest_celery.server.state import Options
 from tests.functions.bench import Bench
 from tests.server.stage import QUIET, Stage, staged
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -243,6 +246,65 @@ def test_who_reads_too_slowly_is_cut_off(stage: Stage) -> None:
         heard = [json.loads(text)["data"]["n"] for text in until_closed(slow)]
         assert heard == list(range(len(heard)))
         assert len(heard) < 60
+
+
+def test_a_stream_is_heard_while_it_comes(stage: Stage) -> None:
+    said: queue.Queue[bytes | None] = queue.Queue()
+    query = {"channel": "c", "topic": "t", "run_id": "r"}
+    stream = {"Content-Type": "text/stream"}
+
+    def send() -> httpx.Response:
+        return stage.http.post("/v1/realtime/publish", params=query, content=iter(said.get, None), headers=stream)
+
+    with listening(stage, token(stage)) as socket, ThreadPoolExecutor(1) as threads:
+        sent = threads.submit(send)
+        said.put(b"one \xc3")
+        begun, first = next_of(socket), next_of(socket)
+        said.put(b"\xa4" + b"x" * 3000)
+        more = [next_of(socket)]
+        while len("".join(each["data"] for each in more)) < 3001:
+            more.append(next_of(socket))
+        said.put(None)
+        ended = next_of(socket)
+        assert sent.result(30).status_code == 200
+    messages = [begun, first, *more, ended]
+    assert [begun["kind"], ended["kind"]] == ["datastream-start", "datastream-end"]
+    assert {each["kind"] for each in (first, *more)} == {"chunk"}
+    assert begun["data"] == ended["data"]
+    assert {each["stream_id"] for each in messages} == {begun["data"]}
+    assert {(each["channel"], each["topic"], each["run_id"]) for each in messages} == {("c", "t", "r")}
+    assert first["data"] == "one "
+    assert "".join(each["data"] for each in more) == "ä" + "x" * 3000
+    assert max(len(each["data"]) for each in more) <= 1024
+
+
+def test_a_stream_has_an_end_however_it_ends(stage: Stage) -> None:
+    def breaks_off() -> Iterator[bytes]:
+        yield b"begun"
+        wait_until(lambda: next_of(socket)["kind"] == "chunk", message="the first chunk")
+        raise ConnectionError("gone")
+
+    query, stream = {"channel": "c", "topic": "t"}, {"Content-Type": "text/stream; charset=utf-8"}
+    with listening(stage, token(stage)) as socket:
+        with pytest.raises(ConnectionError):
+            stage.http.post("/v1/realtime/publish", params=query, content=breaks_off(), headers=stream)
+        assert next_of(socket)["kind"] == "datastream-end"
+        long = b"x" * (1000 * 1024 + 1)
+        answer = stage.http.post("/v1/realtime/publish", params=query, content=long, headers=stream)
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_invalid")
+        wait_until(lambda: next_of(socket)["kind"] == "datastream-end", message="the end")
+
+
+def test_a_stream_that_comes_back(stage: Stage) -> None:
+    run_id = "01HF7YAT000000000000000001"
+    with listening(stage, token(stage, run_id, "$stream")) as socket:
+        answer = stage.http.post(f"/v1/realtime/publish/tee?channel={run_id}", content=iter([b"a", b"\xff", b"b"]))
+        assert (answer.status_code, answer.content) == (200, b"a\xffb")
+        heard = [next_of(socket)]
+        while heard[-1]["kind"] != "datastream-end":
+            heard.append(next_of(socket))
+    assert heard[0]["kind"] == "datastream-start"
+    assert "".join(each["data"] for each in heard[1:-1]) == "a\ufffdb"
 
 
 def test_they_are_told_when_the_server_stops(bench: Bench) -> None:

@@ -16,12 +16,14 @@ from inngest_celery.server.errors import ApiError
 from inngest_celery.server.realtime import tokens
 from inngest_celery.server.realtime.delivery import over_sse, over_websocket
 from inngest_celery.server.realtime.hub import Hub
+from inngest_celery.server.realtime.streams import publish_stream
 from inngest_celery.server.realtime.tokens import Topic
 from inngest_celery.server.state import Serving, server_of
 from inngest_celery.worker.realtime import MAX_BYTES, MAX_NAME, compose
 
 router = APIRouter(prefix="/v1/realtime", tags=["realtime"])
 
+STREAM = "$stream"
 _MAX_TOPICS = 100
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 Names = Annotated[list[Name], Query(min_length=1, max_length=_MAX_TOPICS)]
@@ -71,13 +73,27 @@ async def publish(
     run_id: str | None = None,
     metadata: str | None = None,
 ) -> dict[str, object]:
-    """Publish a message to whoever listens to one of the topics now."""
+    """Publish a message to whoever listens to one of the topics now; a stream, if the body is ``text/stream``."""
+    hub, clock = hub_of(request), server.runtime.clock
+    if request.headers.get("content-type", "").startswith("text/stream"):
+        await publish_stream(hub, channel, topic, request.stream(), clock.now, run_id or None)
+        return {"status": 200}
     data = _data(request, await _read(request))
-    now, about = server.runtime.clock.now(), _json(metadata) if metadata else None
+    about = _json(metadata) if metadata else None
     for name in topic:
-        message = compose("data", channel, name, data, now, run_id=run_id or None, metadata=about)
-        await hub_of(request).publish(channel, name, message)
+        message = compose("data", channel, name, data, clock.now(), run_id=run_id or None, metadata=about)
+        await hub.publish(channel, name, message)
     return {"status": 200}
+
+
+@router.post("/publish/tee", dependencies=[Depends(require_signing_key)])
+async def tee(
+    request: Request, server: Serving, channel: Annotated[Name, Query()], topic: Annotated[Name, Query()] = STREAM
+) -> Response:
+    """Publish a stream, and answer with all of it at its end: not every client reads an answer while it sends."""
+    parts, now = request.stream(), server.runtime.clock.now
+    body = await publish_stream(hub_of(request), channel, [topic], parts, now, None)
+    return Response(body, media_type=request.headers.get("content-type", "application/octet-stream"))
 
 
 @router.websocket("/connect")
