@@ -8,15 +8,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from functools import cached_property
-from typing import TYPE_CHECKING
-
-import redis
 
 from inngest_celery.flow.gate import connect
-
-if TYPE_CHECKING:
-    from inngest_celery.worker.runtime import Runtime
 
 MAX_BYTES = 512 * 1024
 MAX_NAME = 512
@@ -85,12 +78,13 @@ class Publisher:
     """Publishes from this process.
 
     Args:
-        runtime: whose Redis is used.
+        url: the Redis.
+        prefix: what the names there begin with.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._airwaves = Airwaves(runtime.settings.redis_prefix)
+    def __init__(self, url: str, prefix: str) -> None:
+        self._client = connect(url)
+        self._airwaves = Airwaves(prefix)
 
     def publish(self, channel: str, topic: str, message: str) -> None:
         """Publish a message that :func:`compose` has made.
@@ -99,8 +93,3 @@ class Publisher:
             redis.RedisError: Redis does not answer.
         """
         self._client.publish(self._airwaves.name_of(channel), self._airwaves.pack(topic, message))
-
-    @cached_property
-    def _client(self) -> redis.Redis:
-        assert self._runtime.redis_url is not None
-        return connect(self._runtime.redis_url)

@@ -20,6 +20,7 @@ from inngest_celery.worker.step_events import StepEvents
 if TYPE_CHECKING:
     from inngest_celery.worker.admission import Admission
     from inngest_celery.worker.execute import Executor
+    from inngest_celery.worker.realtime import Publisher
 
 _ATTRIBUTE = "inngest_runtime"
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
@@ -98,6 +99,14 @@ class Runtime:
                 code="redis_missing",
             )
         return Admission(self, Gate(self.redis_url, self.settings.redis_prefix, self.settings.hint_timeout_ms))
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """What publishes realtime messages from this process."""
+        from inngest_celery.worker.realtime import Publisher
+
+        assert self.redis_url is not None
+        return Publisher(self.redis_url, self.settings.redis_prefix)
 
     @cached_property
     def executor(self) -> Executor:

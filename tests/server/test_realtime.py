@@ -7,7 +7,8 @@ import json
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,10 +21,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
+import inngest_celery as inngest
+from inngest_celery.experimental import realtime as ours
 from inngest_celery.server.state import Options
 from tests.functions.bench import Bench
 from tests.server.stage import QUIET, Stage, staged
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -67,6 +69,14 @@ def publish(stage: Stage, data: Any, channel: str = "c", topic: str = "t", **que
 
 def next_of(connection: ClientConnection) -> Any:
     return json.loads(connection.recv(timeout=30))
+
+
+def until_end(connection: ClientConnection) -> list[Any]:
+    """Give the messages of a stream."""
+    heard = [next_of(connection)]
+    while heard[-1]["kind"] != "datastream-end":
+        heard.append(next_of(connection))
+    return heard
 
 
 def until_closed(connection: ClientConnection) -> Iterator[str]:
@@ -281,7 +291,7 @@ def test_a_stream_is_heard_while_it_comes(stage: Stage) -> None:
 def test_a_stream_has_an_end_however_it_ends(stage: Stage) -> None:
     def breaks_off() -> Iterator[bytes]:
         yield b"begun"
-        wait_until(lambda: next_of(socket)["kind"] == "chunk", message="the first chunk")
+        assert [next_of(socket)["kind"] for _ in range(2)] == ["datastream-start", "chunk"]
         raise ConnectionError("gone")
 
     query, stream = {"channel": "c", "topic": "t"}, {"Content-Type": "text/stream; charset=utf-8"}
@@ -292,7 +302,7 @@ def test_a_stream_has_an_end_however_it_ends(stage: Stage) -> None:
         long = b"x" * (1000 * 1024 + 1)
         answer = stage.http.post("/v1/realtime/publish", params=query, content=long, headers=stream)
         assert (answer.status_code, answer.json()["code"]) == (413, "body_invalid")
-        wait_until(lambda: next_of(socket)["kind"] == "datastream-end", message="the end")
+        assert len(until_end(socket)) > 100, "as much as it may have"
 
 
 def test_a_stream_that_comes_back(stage: Stage) -> None:
@@ -300,9 +310,7 @@ def test_a_stream_that_comes_back(stage: Stage) -> None:
     with listening(stage, token(stage, run_id, "$stream")) as socket:
         answer = stage.http.post(f"/v1/realtime/publish/tee?channel={run_id}", content=iter([b"a", b"\xff", b"b"]))
         assert (answer.status_code, answer.content) == (200, b"a\xffb")
-        heard = [next_of(socket)]
-        while heard[-1]["kind"] != "datastream-end":
-            heard.append(next_of(socket))
+        heard = until_end(socket)
     assert heard[0]["kind"] == "datastream-start"
     assert "".join(each["data"] for each in heard[1:-1]) == "a\ufffdb"
 
@@ -333,3 +341,71 @@ def test_all_servers_on_one_redis_share_what_is_published(database_url: str, red
             heard = [next_of(first)["data"] for _ in range(50)]
             assert sorted(heard) == list(range(50))
             assert sorted(next(second)["data"] for _ in range(50)) == list(range(50))
+
+
+@pytest.mark.brokers("valkey")
+def test_functions_publish(database_url: str, redis_url: str) -> None:
+    bench = Bench(database_url, inngest_signing_key=KEY, inngest_redis_url=redis_url)
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> None:
+        channel = str(ctx.event.data["channel"])
+
+        async def tell() -> None:
+            await ours.publish(bench.client, channel, "progress", {"percent": 50, "text": "ä"})
+
+        await ctx.step.run("tell", tell)
+        await ctx.step.sleep("nap", timedelta(days=1))
+        await asyncio.to_thread(ours.publish_sync, bench.client, channel, "progress", {"percent": 100})
+
+    with closing(bench), staged(bench, CLOUD) as stage:
+        given: Any = ours.get_subscription_token_sync(bench.client, "order:1", ["progress"])
+        assert {**given, "key": ""} == {"channel": "order:1", "topics": ["progress"], "key": ""}
+        with listening(stage, given["key"]) as socket:
+            run = bench.run(channel="order:1")
+            assert next_of(socket)["data"] == {"percent": 50, "text": "ä"}
+            bench.output(run)
+            assert next_of(socket)["data"] == {"percent": 100}
+
+
+def test_a_client_of_a_server_publishes_there(stage: Stage) -> None:
+    client = inngest.Inngest(
+        app_id="a", is_production=True, api_base_url=stage.url, event_api_base_url=stage.url, signing_key=KEY
+    )
+    given: Any = asyncio.run(ours.get_subscription_token(client, "c", ["t"]))
+    with listening(stage, given["key"]) as socket:
+        asyncio.run(ours.publish(client, "c", "t", {"n": 1}))
+        assert next_of(socket)["data"] == {"n": 1}
+    stranger = inngest.Inngest(
+        app_id="a", is_production=True, api_base_url=stage.url, event_api_base_url=stage.url, signing_key="aa" * 16
+    )
+    with pytest.raises(ours.RealtimeError, match="status 401") as refused:
+        ours.publish_sync(stranger, "c", "t", {})
+    assert refused.value.code == "realtime_failed"
+
+
+@pytest.mark.parametrize(
+    ("channel", "topic", "data", "told"),
+    [
+        ("", "t", {}, "name channel and topics"),
+        ("c", "t" * 513, {}, "name channel and topics"),
+        ("c\0", "t", {}, "name channel and topics"),
+        ("c", "t", {"a": {1}}, "JSON cannot hold a set at \\$.a"),
+        ("c", "t", {"a": float("nan")}, "JSON cannot hold"),
+        ("c", "t", {"a": "x" * 512 * 1024}, "are more than 524288"),
+    ],
+)
+def test_what_functions_cannot_publish(bench: Bench, channel: str, topic: str, data: Any, told: str) -> None:
+    with pytest.raises(ours.RealtimeError, match=told) as refused:
+        ours.publish_sync(bench.client, channel, topic, data)
+    assert (refused.value.code, refused.value.is_retriable) == ("realtime_data_invalid", False)
+
+
+def test_functions_publish_by_redis_only(bench: Bench, database_url: str) -> None:
+    with pytest.raises(ours.RealtimeError, match="inngest_redis_url") as refused:
+        ours.publish_sync(bench.client, "c", "t", {})
+    assert (refused.value.code, refused.value.is_retriable) == ("redis_missing", False)
+    lost = Bench(database_url, inngest_redis_url="redis://127.0.0.1:1")
+    with pytest.raises(ours.RealtimeError, match="does not answer") as failed:
+        ours.publish_sync(lost.client, "c", "t", {})
+    assert (failed.value.code, failed.value.is_retriable) == ("realtime_failed", True)

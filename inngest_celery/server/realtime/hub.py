@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.realtime.listener import End, Listener
-from inngest_celery.server.realtime.tokens import Topic
 from inngest_celery.server.realtime.wire import Unreachable, Wire
-from inngest_celery.worker.realtime import Airwaves, Publisher
+from inngest_celery.worker.realtime import Airwaves
+from inngest_celery.worker.realtime_tokens import Topic
 from inngest_celery.worker.runtime import Runtime
 
 
@@ -25,7 +25,6 @@ class Hub:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._publisher = Publisher(runtime)
         self._listeners: defaultdict[Topic, set[Listener]] = defaultdict(set)
         self._channels: defaultdict[str, int] = defaultdict(int)
         self._wire: Wire | None = None
@@ -65,7 +64,8 @@ class Hub:
         if self._runtime.redis_url is None:
             self.deliver(channel, topic, message)
         else:
-            await run_in_threadpool(self._publisher.publish, channel, topic, message)
+            # To make the publisher may take time, too.
+            await run_in_threadpool(lambda: self._runtime.publisher.publish(channel, topic, message))
 
     def deliver(self, channel: str, topic: str, message: str) -> None:
         """Give a message to those who listen here."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from enum import Enum
 
-from inngest_celery.server.realtime.tokens import Topic
+from inngest_celery.worker.realtime_tokens import Topic
 
 # Several of the largest messages, or very many small ones.
 _MAX_MESSAGES = 1000

@@ -13,13 +13,13 @@ from starlette.types import Receive, Scope, Send
 
 from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.errors import ApiError
-from inngest_celery.server.realtime import tokens
 from inngest_celery.server.realtime.delivery import over_sse, over_websocket
 from inngest_celery.server.realtime.hub import Hub
 from inngest_celery.server.realtime.streams import publish_stream
-from inngest_celery.server.realtime.tokens import Topic
 from inngest_celery.server.state import Serving, server_of
+from inngest_celery.worker import realtime_tokens
 from inngest_celery.worker.realtime import MAX_BYTES, MAX_NAME, compose
+from inngest_celery.worker.realtime_tokens import Topic
 
 router = APIRouter(prefix="/v1/realtime", tags=["realtime"])
 
@@ -49,7 +49,7 @@ async def token(request: Request, server: Serving) -> dict[str, str]:
         message = f"{place or 'body'}: {first['msg']}. The body is a list of topics: kind, channel, name."
         raise ApiError(400, message) from None
     topics = [_topic(each, index) for index, each in enumerate(wanted)]
-    return {"jwt": tokens.issue(server.settings.signing_keys, topics, server.runtime.clock.now() // 1000)}
+    return {"jwt": realtime_tokens.issue(server.settings.signing_keys, topics, server.runtime.clock.now() // 1000)}
 
 
 def _topic(wanted: _Wanted, index: int) -> Topic:
@@ -137,7 +137,10 @@ def _allowed(connection: HTTPConnection) -> frozenset[Topic]:
     server = server_of(connection)
     scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
     given = bearer.strip() if scheme.lower() == "bearer" else connection.query_params.get("token", "")
-    return tokens.read(server.settings.signing_keys, given, server.runtime.clock.now() // 1000)
+    try:
+        return realtime_tokens.read(server.settings.signing_keys, given, server.runtime.clock.now() // 1000)
+    except realtime_tokens.TokenRefused as error:
+        raise ApiError(401, str(error), code=error.code) from error
 
 
 async def _read(request: Request) -> bytes:

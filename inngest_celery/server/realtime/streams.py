@@ -6,6 +6,8 @@ import codecs
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+from starlette.requests import ClientDisconnect
+
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.realtime.hub import Hub
 from inngest_celery.worker.realtime import compose
@@ -55,6 +57,9 @@ async def publish_stream(
             body += part
             await _say_all(say, decoder.decode(part))
         await _say_all(say, decoder.decode(b"", final=True))
+    except ClientDisconnect:
+        # Nobody reads this.
+        raise ApiError(400, "the sender has gone away in the middle of the stream", code="body_invalid") from None
     finally:
         await say("datastream-end", stream_id)
     return bytes(body)

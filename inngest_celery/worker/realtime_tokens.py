@@ -9,13 +9,20 @@ from typing import NamedTuple
 import jwt
 
 from inngest_celery.drivers.http.signing import bare_key
-from inngest_celery.server.errors import ApiError
 
 LIFETIME_S = 60
 _ISSUER = "rt.inngest.com"
 _ALGORITHM = "HS256"
 # A server without keys gives a token to anybody who asks, so anybody may as well make one.
 _DEVELOPMENT = "development"
+
+
+class TokenRefused(Exception):
+    """A token lets nobody in. ``code`` says why: ``token_missing``, ``token_expired`` or ``token_invalid``."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Topic(NamedTuple):
@@ -48,14 +55,13 @@ def read(keys: Sequence[str], token: str, now_s: int) -> frozenset[Topic]:
     """Give the topics that a token is for.
 
     Raises:
-        ApiError: 401, it is missing, was not made with one of these keys, or has expired.
+        TokenRefused: it is missing, was not made with one of these keys, or has expired.
     """
     if not token:
-        raise ApiError(
-            401,
+        raise TokenRefused(
+            "token_missing",
             "Listening takes a token: POST /v1/realtime/token gives one to apps. Send it as ?token= or "
             "Authorization: Bearer.",
-            code="token_missing",
         )
     for secret in _secrets(keys):
         try:
@@ -73,9 +79,9 @@ def read(keys: Sequence[str], token: str, now_s: int) -> frozenset[Topic]:
             break
         if claims["exp"] <= now_s:
             message = f"The token has expired: one lives for {LIFETIME_S} s. Get a new one for each connection."
-            raise ApiError(401, message, code="token_expired")
+            raise TokenRefused("token_expired", message)
         return frozenset(Topic(topic["channel"], topic["name"]) for topic in claims["topics"])
-    raise ApiError(401, "The token was not made by this server, or has been changed.", code="token_invalid")
+    raise TokenRefused("token_invalid", "The token was not made by this server, or has been changed.")
 
 
 def _secrets(keys: Sequence[str]) -> list[bytes]:
