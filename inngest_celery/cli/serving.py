@@ -44,9 +44,8 @@ def serving(app: Celery, options: Options, host: str, port: int) -> Iterator[int
     from inngest_celery.worker.runtime import runtime_of
 
     listening = _listen(host, port)
-    config = uvicorn.Config(
-        create_app(runtime_of(app), options), log_level="warning", access_log=False, timeout_graceful_shutdown=5
-    )
+    served = create_app(runtime_of(app), options)
+    config = uvicorn.Config(served, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     # Not the main thread: Ctrl-C ends the worker first, and us after it.
     thread = threading.Thread(target=server.run, args=([listening],), name="inngest-http", daemon=True)
@@ -55,6 +54,7 @@ def serving(app: Celery, options: Options, host: str, port: int) -> Iterator[int
         _wait_started(server, thread)
         yield int(listening.getsockname()[1])
     finally:
+        served.state.realtime.stop()
         server.should_exit = True
         thread.join(_STOP_S)
         listening.close()

@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_websocket
 
 import inngest_celery as inngest
+from inngest_celery.cli.serving import serving
 from inngest_celery.experimental import realtime as ours
 from inngest_celery.server.state import Options
 from tests.functions.bench import Bench
@@ -315,15 +316,21 @@ def test_a_stream_that_comes_back(stage: Stage) -> None:
     assert "".join(each["data"] for each in heard[1:-1]) == "a\ufffdb"
 
 
-def test_they_are_told_when_the_server_stops(bench: Bench) -> None:
+def test_they_are_told_when_the_server_stops(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """As ``start`` and ``dev`` stop it."""
     with ExitStack() as opened:
-        with staged(bench, CLOUD) as stage:
+        with serving(bench.app, CLOUD, "127.0.0.1", 0) as port:
+            stage = Stage(bench, f"http://127.0.0.1:{port}")
+            opened.callback(stage.http.close)
             stage.http.headers["authorization"] = f"Bearer {KEY}"
             socket = opened.enter_context(listening(stage, token(stage)))
+            events = opened.enter_context(events_of(stage, token(stage)))
+        assert list(events) == [], "the answer has a proper end"
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=30)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
+    assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 def test_all_servers_on_one_redis_share_what_is_published(database_url: str, redis_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ class Hub:
         self._channels: defaultdict[str, int] = defaultdict(int)
         self._wire: Wire | None = None
         self._stopped = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
     async def listening(self, topics: frozenset[Topic]) -> AsyncIterator[Listener]:
@@ -39,6 +41,7 @@ class Hub:
         """
         if self._stopped:
             raise ApiError(503, End.STOPPED.reason, code="unavailable")
+        self._loop = asyncio.get_running_loop()
         listener = Listener(topics)
         channels = {topic.channel for topic in topics}
         for channel in channels:
@@ -73,14 +76,22 @@ class Hub:
             listener.offer(message)
 
     def stop(self) -> None:
-        """Let all listeners go, and no new ones in."""
+        """Let all listeners go, and no new ones in. Any thread may do so.
+
+        A server waits for the end of its answers before it stops, and these would have none.
+        """
         self._stopped = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._release)
+
+    def _release(self) -> None:
         for listener in {each for several in self._listeners.values() for each in several}:
             listener.end(End.STOPPED)
 
     async def close(self) -> None:
         """End what goes on in the background."""
-        self.stop()
+        self._stopped = True
+        self._release()
         if self._wire is not None:
             await self._wire.close()
 
