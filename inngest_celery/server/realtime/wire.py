@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_S = 2.0
 _PAUSE_S = 0.2
-# Redis is asked whether it is there as often as this, and has as long to answer.
+# Redis is asked as often as this whether it is there, and has as long to answer.
 _PULSE_S = 2.0
-_PATIENCE_S = 5.0
+_PATIENCE_S = 3.0
 
 Deliver = Callable[[str, str, str], None]
 """What is done with a message: its channel, its topic, its text."""
