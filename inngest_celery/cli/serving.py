@@ -24,7 +24,7 @@ _DRAIN_S = 10.0
 
 
 @contextmanager
-def serving(app: Celery, options: Options, host: str, port: int, gateway_port: int | None) -> Iterator[int]:
+def serving(app: Celery, options: Options, host: str, port: int, gateway_port: int | None = None) -> Iterator[int]:
     """Serve HTTP meanwhile; gives the port.
 
     Args:
@@ -50,8 +50,8 @@ def serving(app: Celery, options: Options, host: str, port: int, gateway_port: i
     listening = _listen(host, port)
     gateway_listening = _listen(host, gateway_port) if gateway_port is not None else _listen_beside(listening, host)
     options = replace(options, gateway_port=_port_of(gateway_listening))
-    application = create_app(runtime_of(app), options)
-    config = uvicorn.Config(application, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    served = create_app(runtime_of(app), options)
+    config = uvicorn.Config(served, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     # Not the main thread: Ctrl-C ends the worker first, and us after it.
     sockets = [listening, gateway_listening]
@@ -61,8 +61,9 @@ def serving(app: Celery, options: Options, host: str, port: int, gateway_port: i
         _wait_started(server, thread)
         yield _port_of(listening)
     finally:
-        if application.state.gateway is not None and server.started:
-            application.state.gateway.drain(_DRAIN_S)
+        served.state.realtime.stop()
+        if served.state.gateway is not None and server.started:
+            served.state.gateway.drain(_DRAIN_S)
         server.should_exit = True
         thread.join(_STOP_S)
         listening.close()
@@ -71,7 +72,8 @@ def serving(app: Celery, options: Options, host: str, port: int, gateway_port: i
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    # Without the protocol asyncio does not know that it is TCP, and the second part of each answer waits for 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

@@ -25,6 +25,7 @@ from inngest_celery.server import (
     v2,
     webhooks,
 )
+from inngest_celery.server import realtime as realtime_api
 from inngest_celery.server.connect.gateway import Gateway
 from inngest_celery.server.state import VERSION, Options, Server
 from inngest_celery.worker.registry import equip
@@ -32,7 +33,7 @@ from inngest_celery.worker.runtime import Runtime
 
 _ROUTERS = (
     *(events.router, syncing.router, info.router, runs.router, checkpoints.router, v1.router),
-    *(graphql.router, webhooks.router, connect.router),
+    *(graphql.router, webhooks.router, connect.router, realtime_api.router),
 )
 
 
@@ -48,6 +49,7 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     Mirrors https://www.inngest.com/docs/self-hosting
     """
     server = Server(runtime, options)
+    realtime = realtime_api.Hub(runtime)
     # The tasks that its jobs are for must be known here, too, if they are done here.
     equip(runtime.app)
 
@@ -64,9 +66,10 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
         looking.cancel()
         with suppress(asyncio.CancelledError):
             await looking
+        await realtime.close()
 
     app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.server, app.state.gateway = server, gateway
+    app.state.server, app.state.gateway, app.state.realtime = server, gateway, realtime
     errors.install(app)
     for router in _ROUTERS:
         app.include_router(router)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from inngest_celery.drivers.connect.channel import Channel
     from inngest_celery.worker.admission import Admission
     from inngest_celery.worker.execute import Executor
+    from inngest_celery.worker.realtime import Publisher
 
 _ATTRIBUTE = "inngest_runtime"
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
@@ -115,6 +116,14 @@ class Runtime:
                 code="redis_missing",
             )
         return Channel(self.redis_url, self.settings.redis_prefix, self.settings.lease)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """What publishes realtime messages from this process."""
+        from inngest_celery.worker.realtime import Publisher
+
+        assert self.redis_url is not None
+        return Publisher(self.redis_url, self.settings.redis_prefix)
 
     @cached_property
     def executor(self) -> Executor:

@@ -46,7 +46,8 @@ class _Server(uvicorn.Server):
 @contextmanager
 def served(app: Any, port: int = 0) -> Iterator[str]:
     """Serve an application meanwhile; gives its address."""
-    listening = socket.socket()
+    # Said to be TCP, so that asyncio sends small answers at once.
+    listening = socket.socket(proto=socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", port))
     listening.listen(128)
