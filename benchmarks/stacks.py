@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from tests.brokers import open_broker
 from tests.databases import open_server
 from tests.services import missing
@@ -37,13 +39,23 @@ class _NewDatabase:
         self._urls: list[str] = []
 
     def __call__(self) -> str:
-        self._urls.append(self._server.create(tables=True))
-        return self._urls[-1]
+        url = self._server.create(tables=True)
+        self._urls.append(url)
+        _wait_for_disk(url)
+        return url
 
     def close(self) -> None:
         for url in self._urls:
             self._server.remove(url)
         self._server.close()
+
+
+def _wait_for_disk(url: str) -> None:
+    """Have commits wait until they are on disk, which those of tests do not."""
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f'alter database "{engine.url.database}" reset synchronous_commit')
 
 
 def why_not(name: str) -> str | None:

@@ -16,6 +16,7 @@ from sqlalchemy import event, exc
 
 _NO_BEGIN = "inngest_no_begin"
 _USED_AT = "inngest_used_at"
+_KEPT_AT = "inngest_kept_at"
 _IDLE_S = 1.0
 _WAL_ATTEMPTS = 500
 _WAL_PAUSE_S = 0.01
@@ -57,6 +58,7 @@ class Database:
         self.schema = schema
         self._engine: sa.Engine | None = None
         self._process = 0
+        self._kept: list[sa.PoolProxiedConnection] = []
         if self.dialect == "sqlite":
             _close_before_fork(self)
 
@@ -67,7 +69,11 @@ class Database:
             if self._engine is not None:
                 # Inherited over fork: the sockets belong to the parent and must be left open for it.
                 self._engine.dispose(close=False)
+                self._kept.clear()
             self._engine, self._process = self._connect(), os.getpid()
+        # Whoever takes a connection from the pool finds those in it that are kept beside it.
+        while (kept := self._next_kept()) is not None:
+            kept.close()
         return self._engine
 
     @contextmanager
@@ -90,10 +96,39 @@ class Database:
         with self.autocommit_engine.connect() as connection:
             yield connection
 
+    def lend(self) -> sa.PoolProxiedConnection:
+        """Take a connection for a single statement; to be given back, closed or invalidated.
+
+        One that was just given back costs nothing, where to take one out of the pool costs as much as what the driver
+        does with it.
+        """
+        if self._process == os.getpid():
+            kept = self._next_kept()
+            if kept is not None:
+                if time.monotonic() - kept.record_info[_KEPT_AT] < _IDLE_S:  # type: ignore[index]
+                    return kept
+                # The pool finds out whether it is still open.
+                kept.close()
+        return self.autocommit_engine.raw_connection()
+
+    def give_back(self, lent: sa.PoolProxiedConnection) -> None:
+        """Keep a connection at hand for the next statement; it must be as it was when it was lent."""
+        if len(self._kept) < self._pool_size:
+            lent.record_info[_KEPT_AT] = time.monotonic()  # type: ignore[index]
+            self._kept.append(lent)
+        else:
+            lent.close()
+
+    def _next_kept(self) -> sa.PoolProxiedConnection | None:
+        try:
+            return self._kept.pop()
+        except IndexError:
+            return None
+
     def dispose(self) -> None:
         """Close the connections of this process."""
         if self._engine is not None and self._process == os.getpid():
-            self._engine.dispose()
+            self.engine.dispose()
         self._engine = None
 
     @property
@@ -185,7 +220,7 @@ def _ping_idle(engine: sa.Engine) -> None:
 
     @event.listens_for(engine, "checkin")
     def note(_connection: object, record: Any) -> None:
-        record.info[_USED_AT] = time.monotonic()
+        record.info[_USED_AT] = record.info.pop(_KEPT_AT, None) or time.monotonic()
 
     @event.listens_for(engine, "checkout")
     def check(connection: Any, record: Any, _proxy: object) -> None:

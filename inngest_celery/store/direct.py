@@ -47,27 +47,28 @@ class Statement:
         import psycopg
 
         values = [parameters[name] for name in self._names]
-        engine = database.autocommit_engine
         try:
-            lent = engine.raw_connection()
+            lent = database.lend()
         except psycopg.Error as error:
             raise self._explained(error, values, lost=False) from error
         connection: Any = lent.driver_connection
         try:
-            return psycopg.RawCursor(connection).execute(self._query, values).fetchall()
+            rows: list[tuple[Any, ...]] = psycopg.RawCursor(connection).execute(self._query, values).fetchall()
         except psycopg.Error as error:
             lost = bool(connection.closed)
             if lost:
                 # The others that wait in the pool are as old as this one.
                 lent.invalidate(error)
-                engine.dispose()
+                database.engine.dispose()
+            lent.close()
             raise self._explained(error, values, lost=lost) from error
         except BaseException:
             # A time limit, say: nobody knows what the server is about to answer on it.
             lent.invalidate()
-            raise
-        finally:
             lent.close()
+            raise
+        database.give_back(lent)
+        return rows
 
     def row(self, database: Database, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
         """Send it and give the first row that it answers, if there is one."""
