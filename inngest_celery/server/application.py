@@ -10,14 +10,27 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inngest_celery.server import checkpoints, discovery, errors, events, graphql, info, runs, syncing, v1, v2, webhooks
+from inngest_celery.server import (
+    checkpoints,
+    discovery,
+    endpoints,
+    errors,
+    events,
+    graphql,
+    info,
+    runs,
+    syncing,
+    v1,
+    v2,
+    webhooks,
+)
 from inngest_celery.server.state import VERSION, Options, Server
 from inngest_celery.worker.registry import equip
 from inngest_celery.worker.runtime import Runtime
 
 _ROUTERS = (
     *(events.router, syncing.router, info.router, runs.router, checkpoints.router, v1.router),
-    *(graphql.router, webhooks.router),
+    *(endpoints.router, endpoints.output_router, graphql.router, webhooks.router),
 )
 
 
