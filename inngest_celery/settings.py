@@ -65,6 +65,12 @@ class Settings(BaseModel):
     lease: float = Field(
         30.0, ge=1, description="How long a worker holds a job without renewing; a dead worker's job moves on after it."
     )
+    endpoint_lease: float = Field(
+        300.0,
+        ge=1,
+        description="How long an app may be silent about a run that it executes itself (a durable endpoint), until it "
+        "is called to go on with it.",
+    )
     hint_timeout: float = Field(
         10.0, gt=0, description="How long a message may stay unanswered before it is sent again; doubles each time."
     )
@@ -120,6 +126,10 @@ class Settings(BaseModel):
     @property
     def lease_ms(self) -> int:
         return round(self.lease * 1000)
+
+    @property
+    def endpoint_lease_ms(self) -> int:
+        return round(self.endpoint_lease * 1000)
 
     @property
     def horizon_ms(self) -> int:

@@ -55,7 +55,7 @@ class Outcome:
         failure: the error, if it failed.
         error: the exception itself, where there is one in this process.
         queued_at, started_at, ended_at: milliseconds.
-        task_id: the Celery task that ran it.
+        task_id: the Celery task that ran it, if one did.
         emits: events to store together with the memo.
         cost: what it cost, if it succeeded and the function has a budget.
     """

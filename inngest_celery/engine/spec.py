@@ -106,6 +106,7 @@ class FunctionSpec:
         shared: under which name its throttle and its own concurrency are shared with whoever gives the same name.
         is_task: whether it is no function, but an ordinary Celery task that has limits.
         url: where it is called, if it is a function of an app that is called over the wire.
+        is_endpoint: whether its runs are HTTP requests that its app has got, see ``drivers.http.endpoints``.
     """
 
     id: str
@@ -129,6 +130,7 @@ class FunctionSpec:
     shared: str | None = None
     is_task: bool = False
     url: str | None = None
+    is_endpoint: bool = False
 
     @property
     def max_attempts(self) -> int:
@@ -168,6 +170,7 @@ def read_spec(config: str) -> FunctionSpec:
         shared=raw.get("sharedLimits"),
         is_task=bool(raw.get("task")),
         url=(step.get("runtime") or {}).get("url"),
+        is_endpoint=bool(raw.get("endpoint")),
     )
 
 

@@ -15,6 +15,7 @@ from inngest_celery.server import (
     checkpoints,
     connect,
     discovery,
+    endpoints,
     errors,
     events,
     graphql,
@@ -33,7 +34,7 @@ from inngest_celery.worker.runtime import Runtime
 
 _ROUTERS = (
     *(events.router, syncing.router, info.router, runs.router, checkpoints.router, v1.router),
-    *(graphql.router, webhooks.router, connect.router, realtime_api.router),
+    *(endpoints.router, endpoints.output_router, graphql.router, webhooks.router, connect.router, realtime_api.router),
 )
 
 

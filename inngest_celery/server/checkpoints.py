@@ -10,6 +10,7 @@ from inngest_celery.drivers.http.ops import Op, read_ops
 from inngest_celery.drivers.http.reading import outcomes_of
 from inngest_celery.engine import limits
 from inngest_celery.engine.recording import step_of
+from inngest_celery.server import bodies
 from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.runs import checked
@@ -18,7 +19,7 @@ from inngest_celery.store import extending
 
 router = APIRouter(prefix="/v1/checkpoint", dependencies=[Depends(require_signing_key)], tags=["checkpoint"])
 
-_MAX_BODY = 8 * 1024 * 1024
+MAX_BODY = 8 * 1024 * 1024
 
 
 class Checkpoint(BaseModel):
@@ -40,28 +41,14 @@ class Checkpoint(BaseModel):
 @router.post("/{run_id}/async")
 async def record(request: Request, server: Serving, run_id: str) -> dict[str, object]:
     """Record steps, and leave the call's job as it is: whoever takes it over goes on from them."""
-    body = await request.body()
-    if len(body) > _MAX_BODY:
-        raise ApiError(413, f"the checkpoint has more than {_MAX_BODY} bytes; answer with its steps", code="too_large")
+    body = await bodies.read(request, MAX_BODY, "answer with the steps")
     try:
-        given = Checkpoint.model_validate_json(body)
+        given = Checkpoint.model_validate(bodies.json_of(body))
         ops = read_ops(given.steps, server.runtime.clock.now())
     except (ValidationError, ValueError) as error:
         raise ApiError(400, f"the checkpoint is not understood: {error}", code="body_invalid") from error
     await run_in_threadpool(_record, server, checked(run_id), given, ops)
     return {"data": {"run_id": run_id}}
-
-
-@router.post("")
-@router.post("/{run_id}/steps")
-def refuse() -> None:
-    """Runs that begin in the app itself are not there yet."""
-    raise ApiError(
-        501,
-        "This server does not take runs that an app begins by itself (durable endpoints). Trigger the function by an "
-        "event.",
-        code="not_implemented",
-    )
 
 
 def _record(server: Server, run_id: str, given: Checkpoint, ops: list[Op]) -> None:

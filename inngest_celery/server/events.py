@@ -15,7 +15,7 @@ from inngest_celery.engine.keys import event_key
 from inngest_celery.engine.lifecycle import INVOKED
 from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.sending import MAX_EVENT_BYTES
-from inngest_celery.server import incoming
+from inngest_celery.server import bodies, incoming
 from inngest_celery.server.access import require_event_key
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
@@ -26,8 +26,6 @@ from inngest_celery.worker.outbox import Outbox
 router = APIRouter()
 
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
-# A request may hold many events, and each may be large; together they may not be everything that memory holds.
-_MAX_BODY = 64 * 1024 * 1024
 _SEED = "x-inngest-event-id-seed"
 
 
@@ -146,30 +144,15 @@ async def _read(request: Request) -> object:
     Raises:
         ApiError: it is neither, or too large.
     """
-    if int(request.headers.get("content-length") or 0) > _MAX_BODY:
-        raise _too_large()
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > _MAX_BODY:
-            raise _too_large()
+    body = await bodies.read(request, advice=f"an event may have {MAX_EVENT_BYTES}; send them in parts")
     kind = request.headers.get("content-type", "")
     if kind.startswith(_FORMS) and body.lstrip()[:1] not in (b"{", b"["):
         request._body = body
         fields = await _form(request)
         return {"name": (fields.pop("name", None) or [""])[0], "data": fields}
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is no JSON: {error}", code="body_invalid") from None
+    return bodies.json_of(body)
 
 
 async def _form(request: Request) -> dict[str, Any]:
     form = await request.form()
     return {key: [str(value) for value in form.getlist(key)] for key in form}
-
-
-def _too_large() -> ApiError:
-    return ApiError(
-        413, f"the request has more than {_MAX_BODY} bytes; an event may have {MAX_EVENT_BYTES}: send them in parts"
-    )

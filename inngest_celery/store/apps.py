@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from inngest_celery.store import schema
 from inngest_celery.store.inserts import insert_new
 
-SERVE, CONNECT = "serve", "connect"
+SERVE, CONNECT, API = "serve", "connect", "api"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class AppRow:
 
     Attributes:
         id: its name, with which the ids of its functions begin.
-        url: where it is served; empty if it dials in.
-        method: how it is reached: ``SERVE`` or ``CONNECT``.
+        url: where it is served; empty if it dials in, or only has durable endpoints.
+        method: how it is reached: ``SERVE``, ``CONNECT``, or ``API`` if it only has durable endpoints.
         sdk: language and version, as ``py:v0.5.19``.
         checksum: of what it registered last.
         error: why its last synchronisation failed.

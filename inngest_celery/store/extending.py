@@ -23,10 +23,13 @@ class Held:
 
 
 @retried
-def extend(database: Database, held: Held, steps: Sequence[Step]) -> bool:
+def extend(database: Database, held: Held, steps: Sequence[Step], *, until: int | None = None) -> bool:
     """Record steps and leave the job with whoever holds it; false, with nothing written, if it is another's by now.
 
     Recorded twice is recorded once: the answer to the first time may have been lost.
+
+    Args:
+        until: when the job's lease ends from now on, if the report is what renews it; in milliseconds.
     """
     job = schema.job
     mine = sa.and_(job.c.subject_id == held.run_id, job.c.key == held.key, job.c.fence == held.fence)
@@ -36,7 +39,8 @@ def extend(database: Database, held: Held, steps: Sequence[Step]) -> bool:
             return False
         # Whoever takes the job over is to read what is recorded, which the start of a run does not. And what comes
         # next is a first attempt.
-        kept = connection.execute(sa.update(job).where(mine).values(kind=JobKind.RESUME.value, attempt=0))
+        renewed = {} if until is None else {"leased_until": until, "sweep_at": until}
+        kept = connection.execute(sa.update(job).where(mine).values(kind=JobKind.RESUME.value, attempt=0, **renewed))
         if kept.rowcount != 1 and not connection.execute(sa.select(sa.exists().where(mine))).scalar_one():
             return False
         known = outcomes.recorded(connection, held.run_id, [step.id for step in steps])

@@ -13,24 +13,23 @@ import redis
 from inngest_celery import ids
 from inngest_celery.crash import crash_point
 from inngest_celery.drivers.http import answer as answers
-from inngest_celery.drivers.http import gateway, request, transport
+from inngest_celery.drivers.http import endpoints, gateway, request, transport
 from inngest_celery.drivers.http.reading import Circumstances, report_of
 from inngest_celery.drivers.http.signing import is_signed
-from inngest_celery.engine import expressions
-from inngest_celery.engine.decide import ONWARD, decide
+from inngest_celery.engine.decide import ONWARD
 from inngest_celery.engine.report import Failure, GoOn, Outcome, Report
 from inngest_celery.engine.retries import is_final
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.opcodes import Opcode
 from inngest_celery.store import jobs
-from inngest_celery.store.changes import Applied, Changes
+from inngest_celery.store.changes import Applied
 from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.tracing import Shown, trace_in_place
-from inngest_celery.worker.turns import Turns
+from inngest_celery.worker.turns import Turns, decision, signal_conflict
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +143,7 @@ class RemoteTurns(Turns):
         report = Report(outcomes=timers, known=len(self._memos), parallel=not self._alone, keeps=self._carried)
         report.go_on = GoOn.AFTER_EACH if self._goes_on_after_each() else GoOn.AFTER_ALL
         self._waited_for_all = report.go_on is GoOn.AFTER_ALL
-        return self._write(self._decide(report), timers)
+        return self._write(decision(self._turn(), report), timers)
 
     def _take_turn(self) -> Applied | None:
         """Call the function, or make the request that it asked for, and write what came of it.
@@ -172,10 +171,10 @@ class RemoteTurns(Turns):
         crash_point("after_body")
         own = report.outcomes
         self._waited_for_all = report.go_on is GoOn.AFTER_ALL
-        applied = self._write(self._decide(report), own)
+        applied = self._write(decision(self._turn(), report), own)
         if applied.conflict is not None:
-            report.failure = _signal_conflict(applied.conflict)
-            applied = self._write(self._decide(report), own)
+            report.failure = signal_conflict(applied.conflict)
+            applied = self._write(decision(self._turn(), report), own)
         self._alone = not report.parallel
         self._memos.update({outcome.key: outcome.memo for outcome in own if outcome.memo is not None})
         return applied
@@ -233,14 +232,10 @@ class RemoteTurns(Turns):
 
     def _post(self, call: request.Call) -> transport.Response:
         settings = self._runtime.settings
-        body = request.body_of(call)
         if call.url.startswith(("ws://", "wss://")):
-            return self._call_over_connection(call, body)
-        at_s = self._clock.now() // 1000
-        key = next(iter(settings.signing_keys), None)
-        headers = request.headers_of(call, body, key=key, kind=settings.server_kind, at_s=at_s)
-        url = transport.with_step(call.url, call.step)
-        response = transport.post(url, body, headers, private=settings.calls_private)
+            return self._call_over_connection(call)
+        made = self._request(call)
+        response = transport.send(made.method, made.url, made.body, made.headers, private=settings.calls_private)
         signature = response.headers.get("x-inngest-signature")
         # Older SDKs do not sign what they answer.
         if settings.signing_keys and signature:
@@ -249,13 +244,13 @@ class RemoteTurns(Turns):
                 raise transport.NoResponse(_FORGED)
         return response
 
-    def _call_over_connection(self, call: request.Call, body: bytes) -> transport.Response:
+    def _call_over_connection(self, call: request.Call) -> transport.Response:
         """Call an app that has dialled in."""
         # Seldom needed, and it takes what only servers have installed.
         from inngest_celery.drivers.connect import calling
 
         try:
-            return calling.call(self._runtime.channel, self._app_id, call, body)
+            return calling.call(self._runtime.channel, self._app_id, call, request.body_of(call))
         except calling.NobodyTakesIt as error:
             raise Unanswered(str(error)) from error
         except redis.RedisError as error:
@@ -276,6 +271,22 @@ class RemoteTurns(Turns):
             error,
             extra={"action": "app_away", "run_id": self._run.id, "step": self._job.key},
         )
+
+    def _request(self, call: request.Call) -> endpoints.Request:
+        settings = self._runtime.settings
+        key, at_s = next(iter(settings.signing_keys), None), self._clock.now() // 1000
+        if self._spec.is_endpoint:
+            return self._request_of_endpoint(call, key, at_s)
+        body = request.body_of(call)
+        headers = request.headers_of(call, body, key=key, kind=settings.server_kind, at_s=at_s)
+        return endpoints.Request("POST", transport.with_step(call.url, call.step), body, headers)
+
+    def _request_of_endpoint(self, call: request.Call, key: str | None, at_s: int) -> endpoints.Request:
+        try:
+            return endpoints.request_of(call, key=key, kind=self._runtime.settings.server_kind, at_s=at_s)
+        except ValueError as error:
+            failure = Failure("NotAnHttpRequest", str(error), code="not_an_http_request", retriable=False)
+            raise transport.NoResponse(failure) from error
 
     def _make_request(self, wanted: dict[str, Any], task_id: str) -> Report:
         """Make the request of a gateway step."""
@@ -307,15 +318,6 @@ class RemoteTurns(Turns):
             keeps=self._carried,
         )
 
-    # Writing
-
-    def _decide(self, report: Report) -> Changes:
-        try:
-            return decide(self._turn(), report)
-        except (expressions.ExpressionError, expressions.EvaluationError) as error:
-            failure = Failure("InvalidExpression", str(error), code=error.code, retriable=False)
-            return decide(self._turn(), Report(outcomes=report.outcomes, failure=failure, known=report.known))
-
 
 def _error_of(report: Report | None) -> RemoteError | None:
     """Give what failed of a call, for Celery to show."""
@@ -332,13 +334,3 @@ def _shown(report: Report | None) -> Shown:
     error = _error_of(report)
     retries = error is not None and not any(outcome.memo for outcome in report.outcomes)
     return Shown(report.output, error, retries=retries)
-
-
-def _signal_conflict(signal: str) -> Failure:
-    return Failure(
-        "SignalConflict",
-        f"another run waits for the signal {signal!r} already; wait for it with conflict: replace to take it over, or "
-        "for another one",
-        code="signal_conflict",
-        retriable=False,
-    )

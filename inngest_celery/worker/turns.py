@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from inngest_celery.crash import crash_point
-from inngest_celery.engine import policies, waiting
+from inngest_celery.engine import expressions, policies, waiting
 from inngest_celery.engine.decide import decide
 from inngest_celery.engine.report import Failure, Outcome, Report
 from inngest_celery.engine.spec import FunctionSpec
@@ -215,6 +215,26 @@ class Turns(ABC):
             asked_at=self._asked_at,
             route_queue=runtime.route_queue,
         )
+
+
+def decision(turn: Turn, report: Report) -> Changes:
+    """Decide on a report of an app; an expression in it that has no value fails the run."""
+    try:
+        return decide(turn, report)
+    except (expressions.ExpressionError, expressions.EvaluationError) as error:
+        failure = Failure("InvalidExpression", str(error), code=error.code, retriable=False)
+        return decide(turn, Report(outcomes=report.outcomes, failure=failure, known=report.known))
+
+
+def signal_conflict(signal: str) -> Failure:
+    """Give what a run fails with that waits for a signal which another one waits for already."""
+    return Failure(
+        "SignalConflict",
+        f"another run waits for the signal {signal!r} already; wait for it with conflict: replace to take it over, or "
+        "for another one",
+        code="signal_conflict",
+        retriable=False,
+    )
 
 
 def shown(outcome: Outcome) -> Shown:

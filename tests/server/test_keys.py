@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import inngest as official
 import pytest
 from fastapi import FastAPI, Request, Response
 from inngest import fast_api
 
+from inngest_celery import ids
 from inngest_celery.drivers.http.signing import bearer_of, canonical, is_signed, sign
 from inngest_celery.server import syncing
 from inngest_celery.server.errors import ApiError
@@ -156,3 +158,30 @@ def test_a_signature_does_not_last(age_s: int) -> None:
     assert not is_signed([KEY], body, sign(KEY, body, 1_700_000_000 + age_s), 1_700_000_000)
     assert not is_signed([KEY], b"other", sign(KEY, body, 1_700_000_000), 1_700_000_000)
     assert not is_signed([KEY], body, "nonsense", 1_700_000_000)
+
+
+def test_the_request_of_an_endpoint_is_signed_as_its_sdk_checks_it(stage: Stage) -> None:
+    stage.http.headers["authorization"] = f"Bearer {bearer_of(KEY)}"
+    asked: list[tuple[str, str]] = []
+    app = FastAPI()
+
+    @app.api_route("/orders", methods=["GET", "PUT"])
+    async def orders(request: Request) -> Response:
+        asked.append((request.method, request.headers["x-inngest-signature"]))
+        return Response('{"op": "RunComplete", "id": "x", "data": 1}', 206, {"x-inngest-sdk": "js:v4.24.0"})
+
+    with served(app) as origin:
+        for method, body in (("GET", ""), ("PUT", '{"b": 1.0, "a": 2}')):
+            data = {"domain": origin, "method": method, "path": "/orders", "body": body}
+            run_id = ids.new(stage.bench.now)
+            given = {"run_id": run_id, "event": {"data": data}, "steps": [{"op": "DiscoveryRequest", "id": "d"}]}
+            token = stage.http.post("/v1/checkpoint", json=given).json()["data"]["token"]
+            stage.drain()
+            # Its token is enough, as the one who asks has no key.
+            answer = httpx.get(f"{stage.url}/v1/checkpoint/{run_id}/output?token={token}")
+            assert (answer.status_code, answer.json()) == (200, 1)
+            assert httpx.post(f"{stage.url}/v1/checkpoint", json=given).status_code == 401
+    now = stage.bench.now // 1000
+    assert [method for method, _ in asked] == ["GET", "PUT"]
+    assert is_signed([KEY], b"", asked[0][1], now)
+    assert is_signed([KEY], canonical({"a": 2, "b": 1}), asked[1][1], now)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import inngest as official
 import pytest
 from fastapi import FastAPI, Request
@@ -200,3 +201,24 @@ def test_a_checkpoint_that_is_none_is_refused(stage: Stage, body: dict[str, Any]
     run = "01HF7YAT000000000000000001"
     text = json.dumps(body).replace("RUN", run)
     assert stage.http.post(f"/v1/checkpoint/{run}/async", content=text).status_code == status
+
+
+@pytest.mark.databases("sqlite", "postgres")
+def test_durable_endpoints(stage: Stage, tmp_path: Path) -> None:
+    with running(stage.url, tmp_path / "node.log") as app:
+        orders = f"{app.url.removesuffix('/api/inngest')}/orders"
+        answer = httpx.get(f"{orders}?kind=plain", timeout=30)
+        assert answer.json() == {"kind": "plain", "seen": ["order", "order-last"]}
+        wanted = {
+            "sleeps": ["order", "order-last"],
+            "parallel": ["order", "order-l", "order-r", "order-last"],
+            "fails": ["order", "at last", "order-last"],
+        }
+        for kind, seen in wanted.items():
+            redirect = httpx.get(f"{orders}?kind={kind}", timeout=30)
+            assert redirect.status_code == 302, (redirect.text, app.log.read_text())
+            stage.bench.advance(hours=2)
+            output = httpx.get(redirect.headers["location"], timeout=30)
+            assert (output.status_code, output.json()) == (200, {"kind": kind, "seen": seen}), app.log.read_text()
+        # What was done before the engine took over is not done again.
+        assert app.calls == {"order": 4, "order-last": 4, "order-l": 1, "order-r": 1, "flaky": 2}

@@ -39,7 +39,7 @@ class Circumstances:
         alone: whether no other job of the run was there when the call began.
         races: whether the job belongs to steps that race.
         started_at, ended_at: when the call began, and when its answer was there.
-        task_id: the Celery task that it was made in.
+        task_id: the Celery task that it was made in; ``None`` if the app has reported by itself.
         carried: what the next jobs of the function keep from this one.
     """
 
@@ -47,7 +47,7 @@ class Circumstances:
     races: bool
     started_at: int
     ended_at: int
-    task_id: str
+    task_id: str | None
     carried: Mapping[str, object]
 
 
@@ -117,7 +117,7 @@ def _take(report: Report, call: Call, answer: Answer, op: Op, found: Circumstanc
         report.outcomes.append(_outcome(call, answer, op, found))
     elif op.code in _PLANS:
         report.plans.append(_plan(report, op))
-    elif op.code == "runcomplete":
+    elif op.code in ("runcomplete", "syncruncomplete"):
         report.output = op.data
     elif op.code == "discoveryrequest":
         report.go_on = GoOn.AT_ONCE

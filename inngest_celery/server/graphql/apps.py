@@ -311,7 +311,7 @@ def name_of(row: FunctionRow) -> str:
 
 
 def method_of(row: AppRow) -> AppMethod:
-    return AppMethod.CONNECT if row.method == app_rows.CONNECT else AppMethod.SERVE
+    return AppMethod[row.method.upper()]
 
 
 def functions_of(info: Info[Any, Any], app_id: str | None = None) -> list[Function]:

@@ -1,9 +1,10 @@
 // An app as users of the official TypeScript SDK write it. It counts what it executes, at /calls.
 import { createServer } from "node:http";
 import express from "express";
-import { Inngest, NonRetriableError, RetryAfterError, StepError, openai, referenceFunction } from "inngest";
+import { Inngest, NonRetriableError, RetryAfterError, StepError, openai, referenceFunction, step } from "inngest";
 import { connect } from "inngest/connect";
 import { serve } from "inngest/express";
+import { endpointAdapter, serveEndpoint } from "inngest/node";
 
 const { SERVER, PROVIDER = "http://localhost:1", CHECKPOINTING = "yes", CONNECT = "no" } = process.env;
 const client = new Inngest({
@@ -125,7 +126,29 @@ on("alone", { singleton: { mode: "skip" } }, async ({ step }) => step.sleep("a w
 on("once", { idempotency: "event.data.order" }, async () => note("once"));
 on("calm", { debounce: { period: "10s" } }, async ({ event }) => event.data.n);
 
+// A durable endpoint: steps in the handler of a request.
+const endpoints = new Inngest({ id: "endpoints", isDev: true, baseUrl: SERVER, endpointAdapter });
+const order = endpoints.endpoint(async (request) => {
+  const kind = new URL(request.url).searchParams.get("kind");
+  const seen = [await step.run("first", () => note("order"))];
+  if (kind === "sleeps") await step.sleep("nap", "1h");
+  if (kind === "parallel") {
+    seen.push(...(await Promise.all(["l", "r"].map((side) => step.run(side, () => note(`order-${side}`))))));
+  }
+  if (kind === "fails") {
+    seen.push(
+      await step.run("flaky", () => {
+        if (note("flaky") && calls.flaky < 2) throw new Error("flaky");
+        return "at last";
+      }),
+    );
+  }
+  seen.push(await step.run("last", () => note("order-last")));
+  return Response.json({ kind, seen });
+});
+
 const app = express();
+app.all("/orders", serveEndpoint(order));
 app.use(express.json({ limit: "50mb" }));
 app.get("/calls", (_, response) => response.json(calls));
 if (CONNECT === "no") app.use("/api/inngest", serve({ client, functions }));
