@@ -46,7 +46,7 @@ class Settings(BaseModel):
     redis_url: str | None = Field(
         None,
         description="Redis, Valkey or a cluster (`redis+cluster://host:port`) that keeps concurrency, throttles and "
-        "rate limits; the broker if that is Redis.",
+        "rate limits, and passes on realtime messages; the broker if that is Redis.",
     )
     redis_prefix: str = Field("inngest", min_length=1, description="What the keys in that Redis begin with.")
     horizon: float = Field(

@@ -1,4 +1,8 @@
-"""What may still change: steps as decorators, a run in memory for tests (``mocked``), adapters for models (``ai``)."""
+"""What may still change.
+
+Steps as decorators, a run in memory for tests (``mocked``), adapters for models (``ai``), messages to whoever listens
+(``realtime``).
+"""
 
 from inngest_celery.experimental.step_decorator import get_step_context, set_step_context, step
 

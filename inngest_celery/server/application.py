@@ -51,6 +51,7 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     """
     server = Server(runtime, options)
     realtime = realtime_api.Hub(runtime)
+    onlookers = realtime_api.Onlookers(runtime, realtime)
     # The tasks that its jobs are for must be known here, too, if they are done here.
     equip(runtime.app)
 
@@ -58,15 +59,16 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        looking = asyncio.create_task(discovery.look(server))
+        tasks = [asyncio.create_task(discovery.look(server)), asyncio.create_task(onlookers.tell())]
         if gateway is not None:
             gateway.start()
         yield
         if gateway is not None:
             await run_in_threadpool(gateway.end)
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await realtime.close()
 
     app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)

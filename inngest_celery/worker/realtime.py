@@ -23,6 +23,7 @@ def compose(
     at: int,
     *,
     run_id: str | None = None,
+    fn_id: str | None = None,
     stream_id: str | None = None,
     metadata: object = None,
 ) -> str:
@@ -33,7 +34,7 @@ def compose(
         channel, topic: where it is published.
         data: what is said; JSON.
         at: when, in milliseconds since 1970.
-        run_id: the run that says it.
+        run_id, fn_id: the run that says it, and its function's id as SDKs know it.
         stream_id: the stream that it is a part of.
         metadata: what else the publisher wants to say; JSON.
 
@@ -43,7 +44,7 @@ def compose(
     created_at = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     message = {"kind": kind, "channel": channel, "topic": topic, "data": data, "created_at": created_at}
     # SDKs take text in these, or nothing.
-    more = {"run_id": run_id, "stream_id": stream_id, "metadata": metadata}
+    more = {"run_id": run_id, "fn_id": fn_id, "stream_id": stream_id, "metadata": metadata}
     message.update({name: value for name, value in more.items() if value is not None})
     return json.dumps(message, separators=(",", ":"), allow_nan=False)
 

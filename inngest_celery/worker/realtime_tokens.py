@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jwt
 
+from inngest_celery import ids
 from inngest_celery.drivers.http.signing import bare_key
 
 LIFETIME_S = 60
@@ -44,7 +45,7 @@ def issue(keys: Sequence[str], topics: Sequence[Topic], now_s: int) -> str:
         "iss": _ISSUER,
         "iat": now_s,
         "exp": now_s + LIFETIME_S,
-        "env": "",
+        "env": ids.ENVIRONMENT,
         "topics": [{"kind": "run", "channel": topic.channel, "name": topic.name} for topic in topics],
         "publish": False,
     }

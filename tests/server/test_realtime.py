@@ -7,7 +7,7 @@ import json
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -155,6 +155,7 @@ def test_who_may_not_publish_or_have_a_token(stage: Stage) -> None:
         ("channel=&topic=t", b"1", 400, "channel"),
         ("channel=c&topic=", b"1", 400, "topic"),
         ("channel=c&topic=" + "t" * 513, b"1", 400, "topic"),
+        ("channel=c%00&topic=t", b"1", 400, "channel"),
         ("channel=c&topic=t", b"\xff", 400, "neither JSON nor text"),
         ("channel=c&topic=t", b"x" * (512 * 1024 + 1), 413, "524288 bytes"),
     ],
@@ -174,6 +175,8 @@ def test_what_cannot_be_published(stage: Stage, query: str, body: bytes, status:
         ('[{"channel": "c", "name": ""}]', "0.name"),
         ('[{"name": "t"}]', "0.channel"),
         ('[{"channel": "\\ud800", "name": "t"}]', "JSON"),
+        ('[{"channel": "c", "name": "\\u0000"}]', "0.name"),
+        ('[{"channel": "", "name": "t"}]', "0.channel"),
         ('[{"kind": "other", "channel": "c", "name": "t"}]', "0.kind"),
         ('[{"channel": "c", "name": "t"}, {"kind": "event", "name": "shop/paid"}]', "1.kind: events are not"),
         (json.dumps([{"channel": "c", "name": "t"}] * 101), "at most 100"),
@@ -316,6 +319,58 @@ def test_a_stream_that_comes_back(stage: Stage) -> None:
     assert "".join(each["data"] for each in heard[1:-1]) == "a\ufffdb"
 
 
+@pytest.mark.databases("sqlite", "postgres", "mariadb")
+def test_what_becomes_of_a_run(bench: Bench) -> None:
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> str:
+        async def fail() -> None:
+            raise inngest.NonRetriableError("no")
+
+        await ctx.step.run("first", lambda: "secret")
+        await ctx.step.sleep("nap", timedelta(days=1))
+        with suppress(inngest.StepError):
+            await ctx.step.run("second", fail)
+        return "secret"
+
+    with staged(bench, CLOUD) as stage:
+        stage.http.headers["authorization"] = f"Bearer {KEY}"
+        run = bench.run()
+        other = bench.run()
+        with listening(stage, token(stage, run.id, "$run", "$step")) as socket:
+            early = [next_of(socket) for _ in range(2)]
+            with events_of(stage, token(stage, run.id, "$step")) as events:
+                assert next(events)["data"] == early[0]["data"], "what was done before"
+                bench.output(run)
+                late = [next_of(socket) for _ in range(3)]
+                assert [next(events)["data"] for _ in range(2)] == [each["data"] for each in late[:2]]
+    messages = early + late
+    assert [each["kind"] for each in messages] == ["step", "run", "step", "step", "run"]
+    assert {each["channel"] for each in messages} == {each["run_id"] for each in messages} == {run.id} != {other.id}
+    told = [(each["data"].get("name"), each["data"]["status"]) for each in messages]
+    steps = [("first", "Completed"), ("nap", "Completed"), ("second", "Failed")]
+    assert told == [steps[0], (None, "Running"), *steps[1:], (None, "Completed")]
+    assert "secret" not in json.dumps(messages)
+    assert late[-1]["data"]["function"] == "app-fn"
+    assert early[1]["data"]["ended_at"] is None
+    assert late[-1]["data"]["ended_at"] > late[-1]["data"]["started_at"] >= early[1]["data"]["created_at"]
+
+
+def test_of_very_many_steps_the_last_are_told(bench: Bench) -> None:
+    @bench.function()
+    def fn(ctx: inngest.ContextSync) -> None:
+        for number in range(110):
+            ctx.step.run(f"{number}", lambda: None)
+        ctx.step.sleep("nap", timedelta(days=1))
+
+    with staged(bench, CLOUD) as stage:
+        stage.http.headers["authorization"] = f"Bearer {KEY}"
+        run = bench.run()
+        with listening(stage, token(stage, run.id, "$step")) as socket:
+            told = [next_of(socket)["data"]["name"] for _ in range(100)]
+            bench.output(run)
+            assert [*told, next_of(socket)["data"]["name"]] == [*map(str, range(10, 110)), "nap"]
+
+
 def test_they_are_told_when_the_server_stops(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """As ``start`` and ``dev`` stop it."""
     with ExitStack() as opened:
@@ -358,10 +413,7 @@ def test_functions_publish(database_url: str, redis_url: str) -> None:
     async def fn(ctx: inngest.Context) -> None:
         channel = str(ctx.event.data["channel"])
 
-        async def tell() -> None:
-            await ours.publish(bench.client, channel, "progress", {"percent": 50, "text": "ä"})
-
-        await ctx.step.run("tell", tell)
+        await ctx.step.run("tell", ours.publish, bench.client, channel, "progress", {"percent": 50, "text": "ä"})
         await ctx.step.sleep("nap", timedelta(days=1))
         await asyncio.to_thread(ours.publish_sync, bench.client, channel, "progress", {"percent": 100})
 

@@ -15,12 +15,19 @@ from fastapi import FastAPI, Request
 import inngest_celery as inngest
 from inngest_celery.store.rows import RunStatus
 from tests.functions.bench import Bench
+from tests.server import test_realtime
 from tests.server.stage import Stage, staged
-from tests.server.typescript import TypeScriptApp, has_websockets, running
+from tests.server.typescript import TypeScriptApp, has_websockets, listening, running
 from tests.server.web import served
 from tests.services import missing
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif("node" in missing(), reason="there is no Node.js")
+
+
+needs_websockets = pytest.mark.skipif(
+    "node" not in missing() and not has_websockets(), reason="this Node.js has no WebSockets"
+)
 
 
 @pytest.fixture
@@ -70,14 +77,13 @@ def test_every_kind_of_step(stage: Stage, app: TypeScriptApp) -> None:
     takes_every_kind_of_step(stage, app)
 
 
+@needs_websockets
 @pytest.mark.databases("sqlite")
 @pytest.mark.brokers("valkey")
 @pytest.mark.parametrize("checkpointing", ["yes", "no"])
 def test_over_a_connection(
     database_url: str, redis_url: str, provider: str, tmp_path: Path, checkpointing: str
 ) -> None:
-    if not has_websockets():
-        pytest.skip("this Node.js has no WebSockets")
     bench = Bench(database_url, inngest_lease=120, inngest_redis_url=redis_url)
     with (
         staged(bench) as stage,
@@ -149,6 +155,25 @@ def test_all_the_rest(stage: Stage, app: TypeScriptApp) -> None:
     calls = app.calls
     assert [calls[name] for name in ("fast", "other", "after", "once", "final", "told: no")] == [1] * 6
     assert [calls[name] for name in ("bad", "later", "fails")] == [2] * 3
+
+
+@needs_websockets
+@pytest.mark.databases("sqlite")
+def test_what_it_publishes_it_hears(stage: Stage, tmp_path: Path) -> None:
+    # Its subscriber ends with an error of its own on any stream (4.24), so another client listens to that.
+    letters = test_realtime.token(stage, "shop:1", "letters")
+    with running(stage.url, tmp_path / "node.log"), test_realtime.listening(stage, letters) as socket:
+        with listening(stage.url, tmp_path / "news.log", "shop:1", "news") as news:
+            run = stage.start("ts/publishes", channel="shop:1")
+            wait_until(lambda: len(news()) == 2, message=lambda: str(news()))
+        with listening(stage.url, tmp_path / "run.log", run.id, "$run") as lifecycle:
+            wait_until(lifecycle, message="how the run stands")
+        streamed = test_realtime.until_end(socket)
+    assert [(each["kind"], each["data"]) for each in news()] == [("data", {"n": "publishes"}), ("data", "a text")]
+    assert {(each["channel"], each["topic"], each["runId"]) for each in news()} == {("shop:1", "news", run.id)}
+    assert "".join(each["data"] for each in streamed[1:-1]) == "streamed text"
+    [told] = lifecycle()
+    assert (told["kind"], told["topic"], told["data"]["status"]) == ("run", "$run", "Completed")
 
 
 @pytest.mark.databases("sqlite")

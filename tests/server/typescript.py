@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -78,6 +80,33 @@ def running(server: str, log: Path, *, port: int = 0, **env: str) -> Iterator[Ty
         if "CONNECT" not in env:
             httpx.put(url, timeout=60).raise_for_status()
         yield TypeScriptApp(url, process, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def listening(server: str, log: Path, channel: str, *topics: str) -> Iterator[Callable[[], list[Any]]]:
+    """Listen with the SDK meanwhile; gives what gives the messages that have come."""
+    install()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            # What browsers and newer versions of Node have without being asked.
+            ["node", _WEBSOCKETS, "listen.mjs", channel, *topics],
+            cwd=DIRECTORY,
+            env={**os.environ, "SERVER": server},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def heard() -> list[Any]:
+        return [json.loads(line) for line in log.read_text().splitlines() if line.startswith(("{", '"'))]
+
+    try:
+        wait_until(lambda: "listening" in heard() or process.poll() is not None, 60, lambda: log.read_text())
+        assert process.poll() is None, log.read_text()
+        yield lambda: [message for message in heard() if message != "listening"]
     finally:
         process.kill()
         process.wait()

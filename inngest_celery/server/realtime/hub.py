@@ -29,6 +29,7 @@ class Hub:
         self._listeners: defaultdict[Topic, set[Listener]] = defaultdict(set)
         self._channels: defaultdict[str, int] = defaultdict(int)
         self._wire: Wire | None = None
+        self._came = asyncio.Event()
         self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -51,12 +52,22 @@ class Hub:
         try:
             if wire := self._connect():
                 await wire.follow(channels)
+            self._came.set()
             yield listener
         except Unreachable:
             message = "Redis does not answer, so messages would not come. Listen again in a moment."
             raise ApiError(503, message, code="unavailable") from None
         finally:
             self._forget(listener, channels)
+
+    async def listeners_to(self, *names: str) -> set[Listener]:
+        """Give those who listen to topics of these names, on any channel, as soon as there are some."""
+        while True:
+            self._came.clear()
+            found = {each for topic, several in self._listeners.items() if topic.name in names for each in several}
+            if found:
+                return found
+            await self._came.wait()
 
     async def publish(self, channel: str, topic: str, message: str) -> None:
         """Publish a message to whoever listens, at any server.

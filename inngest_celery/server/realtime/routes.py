@@ -25,13 +25,14 @@ router = APIRouter(prefix="/v1/realtime", tags=["realtime"])
 
 STREAM = "$stream"
 _MAX_TOPICS = 100
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+# Databases take no NUL.
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+$")]
 Names = Annotated[list[Name], Query(min_length=1, max_length=_MAX_TOPICS)]
 
 
 class _Wanted(BaseModel):
     kind: Literal["run", "event"] = "run"
-    channel: str = ""
+    channel: Name = "-"
     name: Name
 
 
@@ -59,8 +60,8 @@ def _topic(wanted: _Wanted, index: int) -> Topic:
             "that the event triggers can."
         )
         raise ApiError(400, message, code="topic_unsupported")
-    if not 0 < len(wanted.channel) <= MAX_NAME:
-        raise ApiError(400, f"{index}.channel: name the channel, in at most {MAX_NAME} characters")
+    if "channel" not in wanted.model_fields_set:
+        raise ApiError(400, f"{index}.channel: name the channel that the topic is on")
     return Topic(wanted.channel, wanted.name)
 
 

@@ -125,6 +125,14 @@ on("batched", { batchEvents: { maxSize: 2, timeout: "10s" } }, async ({ events }
 on("alone", { singleton: { mode: "skip" } }, async ({ step }) => step.sleep("a while", "1m"));
 on("once", { idempotency: "event.data.order" }, async () => note("once"));
 on("calm", { debounce: { period: "10s" } }, async ({ event }) => event.data.n);
+on("publishes", {}, async ({ event, step }) => {
+  const news = { channel: event.data.channel, topic: "news" };
+  await step.realtime.publish("tell", news, { n: note("publishes") });
+  await step.run("more", async () => {
+    await client.realtime.publish(news, "a text");
+    await client.realtime.publish({ ...news, topic: "letters" }, new Blob(["streamed ", "text"]).stream());
+  });
+});
 
 // A durable endpoint: steps in the handler of a request.
 const endpoints = new Inngest({ id: "endpoints", isDev: true, baseUrl: SERVER, endpointAdapter });
