@@ -17,10 +17,11 @@ from rich.console import Console
 from benchmarks import growth, report, stacks
 from benchmarks.contest import WAYS, contest
 from benchmarks.figures import compare
+from benchmarks.remote import remote
 
 RESULTS = Path(__file__).with_name("results.json")
 _IMPORT_TARGET = 0.3
-_PARTS = (*WAYS, "growth", "import")
+_PARTS = (*WAYS, "remote", "growth", "import")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,6 +67,10 @@ def _measure(console: Console, name: str, options: argparse.Namespace) -> dict[s
             figures = compare(contest(stack, ways, lone=lone, burst=burst, rounds=rounds, say=say))
             report.show_contest(console, name, figures)
             found |= {way: each.as_json() for way, each in figures.items()}
+        if "remote" in options.only and name == _FIRST:
+            served = remote(stack, lone=options.lone, burst=options.burst, say=say)
+            report.show_pairs(console, "Five steps of an app on the official SDK", served)
+            found["remote"] = served
         if "growth" in options.only and name == _FIRST:
             grown = growth.long_runs(stack, options.lengths, say) | growth.many_rows(stack, options.rows, say)
             report.show_pairs(console, "How cost grows", grown)
