@@ -31,6 +31,7 @@ from inngest_celery.worker.runs import Runs
 from tests.conftest import StartWorker
 from tests.e2e.web import Web
 from tests.server import typescript
+from tests.server.dialling import dialled_in
 from tests.server.web import served
 from tests.services import missing
 from tests.waiting import wait_until
@@ -263,4 +264,35 @@ def test_apps_that_dial_in_die(deployment: Deployment, tmp_path: Path) -> None:
     assert set(steps.values()) == {1}
     # Eight calls at most were at hand when three processes were lost.
     assert len(executed()) <= 4 * runs + 8
+    deployment.runtime.channel.close()
+
+
+@pytest.mark.brokers("valkey")
+@pytest.mark.databases("sqlite")
+def test_limited_runs_wait_for_an_app_that_dials_in(deployment: Deployment) -> None:
+    """Whoever is put back gives its place to the next, and all are done one by one when the app is there."""
+    with served(create_app(deployment.runtime, deployment.server.options)) as url:
+        client = official.Inngest(app_id="orders", is_production=False, api_base_url=url, event_api_base_url=url)
+
+        @client.create_function(
+            fn_id="one",
+            trigger=official.TriggerEvent(event="order/placed"),
+            retries=0,
+            concurrency=[official.Concurrency(limit=1)],
+        )
+        async def one(ctx: official.Context) -> Any:
+            return deployment.note("body")
+
+        with dialled_in(client, [one]):
+            pass
+        deployment.worker(pool="threads", concurrency=4)
+        Outbox(deployment.runtime).send([inngest.Event(name="order/placed") for _ in range(3)])
+        put_back = sa.select(schema.job).where(schema.job.c.opts.contains("put_back"))
+        wait_until(lambda: deployment.ask(put_back), 60, deployment.describe)
+        with dialled_in(client, [one]):
+            wait_until(lambda: not deployment.count(schema.job), 60, deployment.describe)
+    runs = deployment.ask(sa.select(schema.run))
+    assert [row.status for row in runs] == [RunStatus.COMPLETED.value] * 3
+    assert deployment.count(schema.attempt) == 0
+    assert deployment.calls == {"body": 3}
     deployment.runtime.channel.close()
