@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inngest_celery.server import (
     checkpoints,
     discovery,
+    documents,
     endpoints,
     errors,
     events,
@@ -24,6 +25,8 @@ from inngest_celery.server import (
     v2,
     webhooks,
 )
+from inngest_celery.server.bounds import Bounds
+from inngest_celery.server.errors import REFUSALS
 from inngest_celery.server.state import VERSION, Options, Server
 from inngest_celery.worker.registry import equip
 from inngest_celery.worker.runtime import Runtime
@@ -61,9 +64,11 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     app.state.server = server
     errors.install(app)
     for router in _ROUTERS:
-        app.include_router(router)
+        app.include_router(router, responses=REFUSALS)
     app.include_router(v2.router, prefix="/v2")
     app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
+    documents.document(app)
+    app.add_middleware(Bounds)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(_SaysItsKind, kind=server.kind)
     return app

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
@@ -13,9 +12,10 @@ from fastapi.responses import JSONResponse
 
 from inngest_celery.drivers.http import addresses as networks
 from inngest_celery.drivers.http.signing import canonical, is_signed, sign
-from inngest_celery.server import registration
+from inngest_celery.server import bodies, registration
 from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.addresses import normalised
+from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import apps
@@ -29,7 +29,7 @@ _SYNC_KIND, _IN_BAND = "x-inngest-sync-kind", ("in_band", "in-band")
 _MAX_BODY = 16 * 1024 * 1024
 
 
-@router.post("/fn/register")
+@router.post("/fn/register", openapi_extra=body_of(registration.Registration))
 async def register(request: Request, server: Serving) -> JSONResponse:
     """Register an app with its functions, or leave everything as it is if nothing has changed."""
     expected = request.headers.get(_EXPECTED)
@@ -40,14 +40,7 @@ async def register(request: Request, server: Serving) -> JSONResponse:
             "in the app.",
             code="server_kind_mismatch",
         )
-    body = await request.body()
-    if len(body) > _MAX_BODY:
-        raise ApiError(413, f"the registration has more than {_MAX_BODY} bytes", code="body_invalid")
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is no JSON: {error}", code="body_invalid") from None
-    read = registration.read(given)
+    read = registration.read(bodies.json_of(await bodies.read(request, _MAX_BODY)))
     if not read.url and read.deploy_type != apps.CONNECT:
         raise ApiError(400, "url: the app does not say where it is served", code="config_invalid")
     done = await run_in_threadpool(registration.register, server, read)
