@@ -84,7 +84,10 @@ def _take_outcome(turn: Turn, changes: Changes, outcome: Outcome, report: Report
     if outcome.failure is not None:
         _note_failure(turn, changes, outcome, report)
     if outcome.memo is not None:
-        changes.steps.append(step_of(outcome, turn.run.id, queued_at=turn.job.due_at, worker=turn.worker))
+        step = step_of(outcome, turn.run.id, queued_at=turn.job.due_at, worker=turn.worker)
+        if turn.job.kind is JobKind.SLEEP and step.id == turn.job.key:
+            step.waited = json.dumps({"until": turn.job.due_at})
+        changes.steps.append(step)
         for event in outcome.emits:
             _send(turn, changes, event)
 

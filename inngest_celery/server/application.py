@@ -15,6 +15,7 @@ from inngest_celery.server import (
     checkpoints,
     connect,
     discovery,
+    documents,
     endpoints,
     errors,
     events,
@@ -27,7 +28,9 @@ from inngest_celery.server import (
     webhooks,
 )
 from inngest_celery.server import realtime as realtime_api
+from inngest_celery.server.bounds import Bounds
 from inngest_celery.server.connect.gateway import Gateway
+from inngest_celery.server.errors import REFUSALS
 from inngest_celery.server.state import VERSION, Options, Server
 from inngest_celery.worker.registry import equip
 from inngest_celery.worker.runtime import Runtime
@@ -75,9 +78,11 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     app.state.server, app.state.gateway, app.state.realtime = server, gateway, realtime
     errors.install(app)
     for router in _ROUTERS:
-        app.include_router(router)
+        app.include_router(router, responses=REFUSALS)
     app.include_router(v2.router, prefix="/v2")
     app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
+    documents.document(app)
+    app.add_middleware(Bounds)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(_SaysItsKind, kind=server.kind)
     return app

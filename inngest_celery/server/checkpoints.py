@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,7 +14,8 @@ from inngest_celery.engine import limits
 from inngest_celery.engine.recording import step_of
 from inngest_celery.server import bodies
 from inngest_celery.server.access import require_signing_key
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.documents import body_of
+from inngest_celery.server.errors import ApiError, Refusal
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import extending
@@ -20,6 +23,8 @@ from inngest_celery.store import extending
 router = APIRouter(prefix="/v1/checkpoint", dependencies=[Depends(require_signing_key)], tags=["checkpoint"])
 
 MAX_BODY = 8 * 1024 * 1024
+
+_STALE: dict[str, Any] = {"model": Refusal, "description": "The call, or the run, is another's by now."}
 
 
 class Checkpoint(BaseModel):
@@ -38,7 +43,7 @@ class Checkpoint(BaseModel):
     steps: list[dict[str, object]] = Field(min_length=1)
 
 
-@router.post("/{run_id}/async")
+@router.post("/{run_id}/async", responses={409: _STALE}, openapi_extra=body_of(Checkpoint))
 async def record(request: Request, server: Serving, run_id: str) -> dict[str, object]:
     """Record steps, and leave the call's job as it is: whoever takes it over goes on from them."""
     body = await bodies.read(request, MAX_BODY, "answer with the steps")

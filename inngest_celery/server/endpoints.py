@@ -18,7 +18,8 @@ from inngest_celery.server import bodies, tokens
 from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.addresses import normalised
 from inngest_celery.server.checkpoints import MAX_BODY
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.documents import body_of
+from inngest_celery.server.errors import ApiError, Refusal
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import runs
@@ -40,6 +41,14 @@ _OWN_HEADERS = frozenset(
     | {"trailer", "transfer-encoding", "upgrade"}
 )
 _HEADER = re.compile(r"[a-z0-9-]+: [\x20-\x7e]*")
+
+_AGAIN = {"description": "The run was begun before."}
+_CONFLICT: dict[str, Any] = {"model": Refusal, "description": "The run is another's, or has ended."}
+_OUTPUT: dict[int | str, dict[str, Any]] = {
+    307: {"description": "The run goes on; ask again there."},
+    409: {"model": Refusal, "description": "The run was cancelled."},
+    500: {"model": Refusal, "description": "The run has failed."},
+}
 
 
 class HttpRequest(BaseModel):
@@ -90,7 +99,7 @@ class Steps(BaseModel):
     steps: list[dict[str, object]] = Field(default_factory=list)
 
 
-@router.post("")
+@router.post("", status_code=201, responses={200: _AGAIN, 409: _CONFLICT}, openapi_extra=body_of(Start))
 async def begin(request: Request, server: Serving) -> JSONResponse:
     """Store a run that an app executes by itself: 201, or 200 if it is told again."""
     given = await _read(request, Start)
@@ -98,7 +107,7 @@ async def begin(request: Request, server: Serving) -> JSONResponse:
     return JSONResponse({"data": body[0]}, 201 if body[1] else 200)
 
 
-@router.post("/{run_id}/steps")
+@router.post("/{run_id}/steps", responses={409: _CONFLICT}, openapi_extra=body_of(Steps))
 async def report(request: Request, server: Serving, run_id: str) -> dict[str, object]:
     """Record what the app has done; with a step that it cannot do at once, the run is ours to go on with."""
     given = await _read(request, Steps)
@@ -107,8 +116,8 @@ async def report(request: Request, server: Serving, run_id: str) -> dict[str, ob
 
 
 # The second one is where the TypeScript SDK sends its callers.
-@output_router.get("/v1/checkpoint/{run_id}/output")
-@output_router.get("/v1/http/runs/{run_id}/output")
+@output_router.get("/v1/checkpoint/{run_id}/output", responses=_OUTPUT)
+@output_router.get("/v1/http/runs/{run_id}/output", responses=_OUTPUT)
 async def output(request: Request, server: Serving, run_id: str, token: str = "") -> Response:
     """Wait for a run's end, and answer as the endpoint would have; see :class:`Start` for who gets a token."""
     if not tokens.allows_output(server, token, checked(run_id)):

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from redis import RedisError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from starlette.exceptions import HTTPException
 
 from inngest_celery.store.database import DatabaseError
 
 logger = logging.getLogger(__name__)
+
+
+class Refusal(BaseModel):
+    """Why a request was refused."""
+
+    error: str
+    status: int
+    code: str
+    data: Any = None
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "The request is not understood."},
+    401: {"model": Refusal, "description": "The signing key is missing or wrong."},
+    404: {"model": Refusal, "description": "There is no such thing."},
+    413: {"model": Refusal, "description": "The request is too large."},
+    503: {"model": Refusal, "description": "The database does not answer."},
+}
 
 
 class ApiError(Exception):
@@ -45,7 +65,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     def refuse(request: Request, error: ApiError) -> JSONResponse:
-        return _formed(request, error)
+        return formed(request, error)
 
     @app.exception_handler(DatabaseError)
     @app.exception_handler(DBAPIError)
@@ -53,23 +73,31 @@ def install(app: FastAPI) -> None:
     def refuse_for_now(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s failed: %s", request.method, request.url.path, error, extra={"action": "request_failed"})
         message = "The server's database or Redis does not answer. Nothing is half done; try again."
-        return _formed(request, ApiError(503, message, code="unavailable"))
+        return formed(request, ApiError(503, message, code="unavailable"))
+
+    @app.exception_handler(DataError)
+    @app.exception_handler(UnicodeEncodeError)
+    @app.exception_handler(OverflowError)
+    def refuse_value(request: Request, error: Exception) -> JSONResponse:
+        # What no column can hold. The transaction that came upon it has written nothing.
+        reason = "half of a surrogate pair" if isinstance(error, UnicodeEncodeError) else "NUL, or a number too large"
+        return formed(request, ApiError(400, f"a value cannot be stored: it has {reason} in it", code="value_invalid"))
 
     @app.exception_handler(RequestValidationError)
     def refuse_input(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        return _formed(request, ApiError(400, f"{place}: {first['msg']}"))
+        return formed(request, ApiError(400, f"{place}: {first['msg']}"))
 
     @app.exception_handler(HTTPException)
     def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
-        response = _formed(request, ApiError(error.status_code, str(error.detail), code=code))
+        code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "invalid_request")
+        response = formed(request, ApiError(error.status_code, str(error.detail), code=code))
         response.headers.update(error.headers or {})
         return response
 
 
-def _formed(request: Request, error: ApiError) -> JSONResponse:
+def formed(request: Request, error: ApiError) -> JSONResponse:
     """Give an error in the form of the interface that was asked."""
     if request.url.path.startswith(("/v2/", "/api/v2/")):
         return JSONResponse({"errors": [{"code": error.code, "message": str(error)}]}, error.status)

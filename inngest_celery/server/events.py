@@ -17,6 +17,7 @@ from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.sending import MAX_EVENT_BYTES
 from inngest_celery.server import bodies, incoming
 from inngest_celery.server.access import require_event_key
+from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import events, functions, rows, runs
@@ -26,6 +27,18 @@ from inngest_celery.worker.outbox import Outbox
 router = APIRouter()
 
 _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+_EVENT = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": {"type": "string", "minLength": 1},
+        "data": {"type": "object"},
+        "user": {"type": "object"},
+        "id": {"type": "string"},
+        "ts": {"type": "integer"},
+        "v": {"type": "string"},
+    },
+}
 _SEED = "x-inngest-event-id-seed"
 
 
@@ -35,7 +48,7 @@ def health() -> dict[str, object]:
     return {"status": 200, "message": "OK"}
 
 
-@router.post("/e/{key}")
+@router.post("/e/{key}", openapi_extra=body_of({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]}))
 async def send(request: Request, server: Serving, key: str) -> JSONResponse:
     """Store one event, or a list of them, and have them routed: all of them, or none."""
     require_event_key(server, key)
@@ -49,7 +62,7 @@ async def send(request: Request, server: Serving, key: str) -> JSONResponse:
     return JSONResponse({"ids": sent, "status": 200})
 
 
-@router.post("/invoke/{slug}")
+@router.post("/invoke/{slug}", openapi_extra=body_of({"type": "object"}))
 async def invoke(request: Request, server: Serving, slug: str) -> JSONResponse:
     """Call one function, whatever triggers it; answers with the id of the event that is the call."""
     given = await _read(request)

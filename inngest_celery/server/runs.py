@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 
 from inngest_celery import ids
 from inngest_celery.server.access import require_signing_key
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import ApiError, Refusal
 from inngest_celery.server.state import Serving
 from inngest_celery.store import events, runs
 from inngest_celery.store.rows import Run
 from inngest_celery.worker.runs import RunEndedError, RunNotFoundError, Runs
 
 router = APIRouter(prefix="/v0/runs", dependencies=[Depends(require_signing_key)])
+_GONE: dict[str, Any] = {"model": Refusal, "description": "The run is gone."}
+_ENDED: dict[str, Any] = {"model": Refusal, "description": "The run has ended in another way."}
 
 
-@router.get("/{run_id}/actions")
+@router.get("/{run_id}/actions", responses={410: _GONE})
 def actions(server: Serving, run_id: str) -> Response:
     """Give what is recorded of a run's steps, by their hashes."""
     with server.runtime.database.autocommit() as connection:
@@ -25,7 +29,7 @@ def actions(server: Serving, run_id: str) -> Response:
     return _json("{" + ",".join(f'"{key}":{memo}' for key, memo in memos.items()) + "}")
 
 
-@router.get("/{run_id}/batch")
+@router.get("/{run_id}/batch", responses={410: _GONE})
 def batch(server: Serving, run_id: str) -> Response:
     """Give the events that started a run."""
     with server.runtime.database.autocommit() as connection:
@@ -34,7 +38,7 @@ def batch(server: Serving, run_id: str) -> Response:
     return _json("[" + ",".join(events.as_json(event) for event in started_by if event is not None) + "]")
 
 
-@router.delete("/{run_id}", status_code=204)
+@router.delete("/{run_id}", status_code=204, responses={409: _ENDED})
 def cancel(server: Serving, run_id: str) -> None:
     """Cancel a run."""
     try:

@@ -6,16 +6,16 @@ import json
 import logging
 from typing import Any
 
-import httpx
 from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from inngest_celery.drivers.http import addresses as networks
+from inngest_celery.drivers.http import transport
 from inngest_celery.drivers.http.signing import canonical, is_signed, sign
-from inngest_celery.server import registration
+from inngest_celery.server import bodies, registration
 from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.addresses import normalised
+from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import apps
@@ -29,7 +29,7 @@ _SYNC_KIND, _IN_BAND = "x-inngest-sync-kind", ("in_band", "in-band")
 _MAX_BODY = 16 * 1024 * 1024
 
 
-@router.post("/fn/register")
+@router.post("/fn/register", openapi_extra=body_of(registration.Registration))
 async def register(request: Request, server: Serving) -> JSONResponse:
     """Register an app with its functions, or leave everything as it is if nothing has changed."""
     expected = request.headers.get(_EXPECTED)
@@ -40,14 +40,7 @@ async def register(request: Request, server: Serving) -> JSONResponse:
             "in the app.",
             code="server_kind_mismatch",
         )
-    body = await request.body()
-    if len(body) > _MAX_BODY:
-        raise ApiError(413, f"the registration has more than {_MAX_BODY} bytes", code="body_invalid")
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is no JSON: {error}", code="body_invalid") from None
-    read = registration.read(given)
+    read = registration.read(bodies.json_of(await bodies.read(request, _MAX_BODY)))
     if not read.url and read.deploy_type != apps.CONNECT:
         raise ApiError(400, "url: the app does not say where it is served", code="config_invalid")
     done = await run_in_threadpool(registration.register, server, read)
@@ -85,15 +78,15 @@ def sync(server: Server, url: str, *, discovered: bool = False) -> registration.
     keys = server.settings.signing_keys
     signature = response.headers.get("x-inngest-signature", "")
     now_s = server.runtime.clock.now() // 1000
-    if keys and not is_signed(keys, response.content.rstrip(b"\n"), signature, now_s):
+    if keys and not is_signed(keys, response.body.rstrip(b"\n"), signature, now_s):
         raise ApiError(401, f"the answer of {url} is not signed with this server's key", code="invalid_signing_key")
-    given: dict[str, Any] = response.json()
+    given: dict[str, Any] = json.loads(response.body)
     language, version = given.get("sdk_language", ""), given.get("sdk_version", "")
     said = registration.read({**given, "sdk": f"{language}:v{str(version).removeprefix('v')}"})
     return registration.register(server, said.model_copy(update={"url": said.url or url}), discovered=discovered)
 
 
-def ping(server: Server, url: str) -> httpx.Response:
+def ping(server: Server, url: str) -> transport.Response:
     """Send an app the request that has it register.
 
     Raises:
@@ -107,14 +100,12 @@ def ping(server: Server, url: str) -> httpx.Response:
             "X-Inngest-Signature": sign(keys[0], body, server.runtime.clock.now() // 1000),
             _SYNC_KIND: _IN_BAND[0],
         }
+    private = server.settings.calls_private
     try:
-        if not server.settings.calls_private:
-            networks.refuse_private(url)
-        response = httpx.put(url, content=body, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
-    except networks.PrivateAddressError as error:
-        raise ApiError(400, str(error), code=error.code) from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ApiError(400, f"{url} cannot be reached: {error or type(error).__name__}", code="unreachable") from error
+        response = transport.send("PUT", url, body, headers, private=private, timeout_s=_TIMEOUT_S)
+    except transport.NoResponse as error:
+        code = {"http_unreachable": "unreachable"}.get(error.failure.code, error.failure.code)
+        raise ApiError(400, str(error), code=code) from error
     _refuse_failure(url, response)
     return response
 
@@ -126,19 +117,19 @@ _FAILURES = {
 }
 
 
-def _refuse_failure(url: str, response: httpx.Response) -> None:
-    if response.is_success:
+def _refuse_failure(url: str, response: transport.Response) -> None:
+    if 200 <= response.status < 300:
         if "x-inngest-sdk" not in response.headers:
             raise ApiError(400, f"{url} answers, but not with an Inngest SDK", code="not_sdk")
         return
-    code, why = _FAILURES.get(response.status_code, ("internal_server_error", "failed to synchronise"))
+    code, why = _FAILURES.get(response.status, ("internal_server_error", "failed to synchronise"))
     try:
-        told = response.json()
+        told = json.loads(response.body)
     except ValueError:
         told = None
     said = f" It says: {told['message']}" if isinstance(told, dict) and told.get("message") else ""
     code = str(told["code"]) if isinstance(told, dict) and told.get("code") else code
-    raise ApiError(400, f"{url} {why} (status {response.status_code}).{said}", code=code)
+    raise ApiError(400, f"{url} {why} (status {response.status}).{said}", code=code)
 
 
 def _answer(done: registration.Registered) -> JSONResponse:

@@ -155,27 +155,32 @@ def _waiting(job: Job, wait: Wait | None) -> Waiting:
     if wait is None:
         return Waiting(job.due_at)
     is_call = wait.kind == Opcode.INVOKE.value
-    name = wait.event_name.partition(":")[2] if wait.kind == Opcode.WAIT_FOR_SIGNAL.value else wait.event_name
     invocation = _invocation(job.subject_id, job.key) if is_call else None
-    return Waiting(job.due_at, name, wait.expression, invocation_id=invocation)
+    return Waiting(wait.expires_at, _shown_name(wait.kind, wait.event_name), wait.expression, invocation_id=invocation)
 
 
 def _waited(step: Step) -> Waiting | None:
-    memo = json.loads(step.memo) if step.op in _WAITS else None
-    given = memo if isinstance(memo, dict) else {}
+    # Rows of earlier releases do not say what it was: they stood for no more than when it was over.
+    waited = json.loads(step.waited) if step.waited else {}
+    until = waited.get("until", step.ended_at)
     if step.op == Opcode.SLEEP.value:
-        return Waiting(step.ended_at)
-    if step.op == Opcode.WAIT_FOR_EVENT.value:
-        return Waiting(step.ended_at, str(given.get("name") or ""), found_id=given.get("id"), timed_out=memo is None)
-    if step.op == Opcode.WAIT_FOR_SIGNAL.value:
-        data = given.get("data")
-        name = str(data.get("signal")) if isinstance(data, dict) else ""
-        return Waiting(step.ended_at, name, timed_out=memo is None)
+        return Waiting(until)
+    if step.op not in _WAITS:
+        return None
+    memo = json.loads(step.memo)
+    given = memo if isinstance(memo, dict) else {}
     if step.op == Opcode.INVOKE.value:
         error = given.get("error")
         in_vain = isinstance(error, dict) and error.get("name") == "InngestInvokeTimeoutError"
-        return Waiting(step.ended_at, invocation_id=_invocation(step.run_id, step.id), timed_out=in_vain)
-    return None
+        return Waiting(until, invocation_id=_invocation(step.run_id, step.id), timed_out=in_vain)
+    found_id = given.get("id") if step.op == Opcode.WAIT_FOR_EVENT.value else None
+    name = _shown_name(step.op, waited.get("event", ""))
+    return Waiting(until, name, waited.get("if"), found_id=found_id, timed_out=memo is None)
+
+
+def _shown_name(op: str, event_name: str) -> str:
+    """Give the name of what is waited for: a signal's topic says that it is one."""
+    return event_name.partition(":")[2] if op == Opcode.WAIT_FOR_SIGNAL.value else event_name
 
 
 _WAITS = frozenset({Opcode.WAIT_FOR_EVENT.value, Opcode.WAIT_FOR_SIGNAL.value, Opcode.INVOKE.value})

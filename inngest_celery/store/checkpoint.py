@@ -53,7 +53,7 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
             return Applied(refused=True)
         signals.take_over(connection, changes)
         if changes.job.kind is JobKind.TIMEOUT:
-            waits.delete(connection, changes.run_id, changes.job.key)
+            _note_wait(connection, changes)
         paid = costs.record(connection, changes.costs)
         (outcomes.append if changes.parallel else outcomes.record)(connection, changes.steps)
         runs.record_attempts(connection, changes.attempts)
@@ -79,6 +79,14 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
             inserted = jobs.insert_missing(connection, [changes.rescue])
         due = [*inserted, *routes, *([changes.again] if changes.again else [])]
         return Applied(jobs=due, costs=paid, news=news)
+
+
+def _note_wait(connection: sa.Connection, changes: Changes) -> None:
+    """End the wait that is over, and keep with its step what it was for."""
+    wait = waits.take(connection, changes.run_id, changes.job.key)
+    for step in changes.steps:
+        if wait is not None and step.id == changes.job.key:
+            step.waited = waits.waited_for(wait)
 
 
 def _send(connection: sa.Connection, changes: Changes) -> list[Job]:

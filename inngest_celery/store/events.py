@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from inngest_celery import ids
 from inngest_celery.store import schema
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, values
@@ -81,9 +82,13 @@ def page(
         internal: whether those count that are made here.
     """
     table = schema.event
-    query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+    query = sa.select(table).order_by(table.c.received_at.desc(), table.c.id.desc()).limit(limit)
     if before is not None:
-        query = query.where(table.c.id < before)
+        # An id that its sender chose says nothing of when the event came.
+        last = sa.select(table.c.received_at).where(table.c.id == before).scalar_subquery()
+        behind = sa.or_(table.c.received_at < last, table.c.id < before)
+        # One that is unknown stands for the instant in it.
+        query = query.where(table.c.received_at <= sa.func.coalesce(last, ids.time_of(before)), behind)
     query = _matching(query, names, since, until, internal=internal)
     return [Event(**row._mapping) for row in connection.execute(query)]
 

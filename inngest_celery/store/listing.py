@@ -101,9 +101,10 @@ def _behind(order: Order) -> sa.ColumnElement[bool]:
     identity, column = schema.run.c.id, _column(order.field)
     if order.field is RunTime.QUEUED_AT:
         return identity < run_id if order.descending else identity > run_id
+    # The first condition says nothing new, but is one that an index serves.
     if order.descending:
-        return sa.or_(column < at, sa.and_(column == at, identity < run_id))
-    return sa.or_(column > at, sa.and_(column == at, identity > run_id))
+        return sa.and_(column <= at, sa.or_(column < at, identity < run_id))
+    return sa.and_(column >= at, sa.or_(column > at, identity > run_id))
 
 
 def _filtered(query: sa.Select[Any], wanted: RunFilter) -> sa.Select[Any]:

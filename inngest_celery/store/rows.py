@@ -83,6 +83,7 @@ class Step:
     """A step's recorded outcome.
 
     ``seq`` counts the outcomes of a run from 1, in the order in which they were recorded; 0 in rows from before that.
+    ``waited`` says of a sleep or wait until when it would have lasted (``until``), and for what (``event``, ``if``).
     """
 
     run_id: str
@@ -98,6 +99,7 @@ class Step:
     worker: str | None = None
     task_id: str | None = None
     seq: int = 0
+    waited: str | None = None
 
 
 @dataclass(slots=True)

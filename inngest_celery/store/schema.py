@@ -35,6 +35,7 @@ event = sa.Table(
     sa.Column("received_at", Time, nullable=False),
     sa.Column("extra", Json, comment="JSON: user and v, if the sender gave them"),
     sa.Index("inngest_event_by_name", "name", "received_at"),
+    sa.Index("inngest_event_by_time", "received_at", "id"),
     **_TABLE,
 )
 
@@ -108,6 +109,8 @@ run = sa.Table(
     sa.Index("inngest_run_by_event", "event_id"),
     sa.Index("inngest_run_by_function", "function_id", "id"),
     sa.Index("inngest_run_by_status", "status", "id"),
+    sa.Index("inngest_run_by_start", "started_at", "id"),
+    sa.Index("inngest_run_by_end", "ended_at", "id"),
     **_TABLE,
 )
 
@@ -136,6 +139,7 @@ step = sa.Table(
     sa.Column("worker", _text(255)),
     sa.Column("task_id", _text(64)),
     sa.Column("seq", sa.Integer, nullable=False, server_default="0", comment="its place in the order of completion"),
+    sa.Column("waited", Json, comment="JSON: what it waited for, and until when"),
     **_TABLE,
 )
 

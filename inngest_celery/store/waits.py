@@ -60,9 +60,20 @@ def insert(connection: sa.Connection, rows: Sequence[Wait]) -> None:
     insert_new(connection, schema.wait, [values(row) for row in rows])
 
 
-def delete(connection: sa.Connection, run_id: str, key: str) -> None:
+def take(connection: sa.Connection, run_id: str, key: str) -> Wait | None:
+    """Delete a wait, and give what it was."""
     table = schema.wait
-    connection.execute(sa.delete(table).where(table.c.run_id == run_id, table.c.key == key))
+    mine = sa.and_(table.c.run_id == run_id, table.c.key == key)
+    row = connection.execute(sa.select(table).where(mine)).first()
+    if row is None:
+        return None
+    connection.execute(sa.delete(table).where(mine))
+    return Wait(**row._mapping)
+
+
+def waited_for(wait: Wait) -> str:
+    """Give what a step keeps of its wait, as JSON text."""
+    return json.dumps({"until": wait.expires_at, "event": wait.event_name, "if": wait.expression})
 
 
 def candidates(connection: sa.Connection, name: str, anchors: Iterable[str], now: int) -> list[Wait]:
@@ -86,23 +97,21 @@ def resume(connection: sa.Connection, run_id: str, key: str, memo: str, *, now: 
     ).scalar_one_or_none()
     if status is None or RunStatus(status).ended:
         return None
-    wait = schema.wait
-    mine = sa.and_(wait.c.run_id == run_id, wait.c.key == key)
-    row = connection.execute(sa.select(wait).where(mine)).first()
-    if row is None:
+    wait = take(connection, run_id, key)
+    if wait is None:
         return None
-    connection.execute(sa.delete(wait).where(mine))
     step = Step(
         run_id=run_id,
         id=key,
-        name=row.name,
-        op=row.kind,
+        name=wait.name,
+        op=wait.kind,
         memo=memo,
         failed=memo.startswith('{"error":'),
         attempt=0,
-        queued_at=row.created_at,
-        started_at=row.created_at,
+        queued_at=wait.created_at,
+        started_at=wait.created_at,
         ended_at=now,
+        waited=waited_for(wait),
     )
     outcomes.append(connection, [step])
     job = schema.job

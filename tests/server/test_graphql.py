@@ -9,9 +9,11 @@ from typing import Any
 import inngest as official
 import pytest
 import sqlalchemy as sa
+from fastapi import Response
 
 import inngest_celery as inngest
 from inngest_celery import ids
+from inngest_celery.server.times import instant
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.runs import RunInfo
@@ -44,7 +46,8 @@ fragment span on RunTraceSpan {
   stepInfo {
     __typename
     ... on SleepStepInfo { sleepUntil }
-    ... on WaitForEventStepInfo { eventName expression timeout timedOut }
+    ... on WaitForEventStepInfo { eventName expression timeout timedOut foundEventID }
+    ... on WaitForSignalStepInfo { signal signalTimeout: timeout timedOut }
     ... on RunStepInfo { type }
   }
 }
@@ -133,6 +136,36 @@ def test_a_trace_shows_what_happened_and_what_is_waited_for(stage: Stage) -> Non
     output = "query($id: String!) { runTraceSpanOutputByID(outputID: $id) { data error { message name } } }"
     assert ask(stage, output, id=first["outputID"])["runTraceSpanOutputByID"] == {"data": "7", "error": None}
     stage.bench.finish(run)
+
+
+def test_what_was_waited_for_is_known_when_it_is_over(stage: Stage) -> None:
+    run = stage.start("shop/a", n=7)
+    told = ask(stage, TRACE, run=run.id)["runTrace"]["childrenSpans"][-1]["stepInfo"]
+    stage.bench.advance(minutes=1)
+    open_wait = ask(stage, TRACE, run=run.id)["runTrace"]["childrenSpans"][-1]["stepInfo"]
+    stage.bench.finish(run)
+    _, nap, wait = ask(stage, TRACE, run=run.id)["runTrace"]["childrenSpans"]
+    assert nap["stepInfo"] == told
+    assert wait["stepInfo"] == {**open_wait, "timedOut": True}
+    assert wait["stepInfo"]["eventName"] == "shop/go"
+    spans = stage.http.get(f"/v2/runs/{run.id}/trace").json()["data"]["children"]
+    assert [span["waitsFor"] for span in spans] == [None, None, "shop/go"]
+
+
+def test_signals_that_came_and_that_did_not(stage: Stage) -> None:
+    def wait(name: str) -> Response:
+        return steps(op("WaitForSignal", name, opts={"signal": f"shop/{name}", "timeout": "1h"}))
+
+    with Scripted(wait("came"), wait("not"), done(1)).registered(stage, triggers=[{"event": "shop/signals"}]):
+        run = stage.start("shop/signals")
+        [waits] = ask(stage, TRACE, run=run.id)["runTrace"]["childrenSpans"]
+        assert stage.http.post("/v1/signals", json={"signal": "shop/came", "data": 1}).status_code == 200
+        stage.drain()
+        stage.bench.finish(run)
+    came, never = (span["stepInfo"] for span in ask(stage, TRACE, run=run.id)["runTrace"]["childrenSpans"])
+    assert came == {**waits["stepInfo"], "signal": "shop/came", "timedOut": False}
+    assert (never["signal"], never["timedOut"]) == ("shop/not", True)
+    assert never["signalTimeout"] >= came["signalTimeout"] > instant((run.started_at or 0) + 3_500_000)
 
 
 def test_a_failed_step_shows_its_attempts(stage: Stage) -> None:

@@ -25,17 +25,34 @@ def refuse_private(url: str) -> None:
     Raises:
         PrivateAddressError: one of its addresses is not public.
     """
-    host = urlsplit(url).hostname or ""
-    for address in _addresses(host):
-        found = ipaddress.ip_address(address)
-        mapped = getattr(found, "ipv4_mapped", None) or found
-        if not mapped.is_global or mapped.is_multicast:
+    public_addresses(urlsplit(url).hostname or "")
+
+
+def public_addresses(host: str) -> list[str]:
+    """Look a name up, and give its addresses; none, if there is no such name.
+
+    Whoever connects is to connect to one of these: a second look-up may be answered differently.
+
+    Raises:
+        PrivateAddressError: one of them is not public.
+    """
+    found = _addresses(host)
+    for address in found:
+        if not _is_public(address):
             raise PrivateAddressError(host, address)
+    return found
+
+
+def _is_public(address: str) -> bool:
+    found = ipaddress.ip_address(address)
+    mapped = getattr(found, "ipv4_mapped", None) or found
+    return mapped.is_global and not mapped.is_multicast
 
 
 def _addresses(host: str) -> list[str]:
     try:
-        return sorted({str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(host, None)})
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
         # There is nowhere to connect to either.
         return []
+    return list(dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.request import getproxies
 
 from inngest_celery.drivers.http import addresses
 from inngest_celery.engine.report import Failure
@@ -58,8 +59,6 @@ def send(
 
     timeout = httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
     try:
-        if not private:
-            addresses.refuse_private(url)
         request = _client(private).build_request(method, url, content=body, headers=headers, timeout=timeout)
         response = _client(private).send(request, stream=True)
         try:
@@ -110,9 +109,18 @@ def _client(private: bool) -> httpx.Client:
     """Give the process's client: its connections are kept for the next call."""
     import httpx
 
-    hooks = {} if private else {"request": [lambda request: addresses.refuse_private(str(request.url))]}
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-    return httpx.Client(follow_redirects=True, max_redirects=_REDIRECTS, limits=limits, event_hooks=hooks)
+    if private:
+        return httpx.Client(follow_redirects=True, max_redirects=_REDIRECTS, limits=limits)
+    from inngest_celery.drivers.http.pinning import PublicTransport
+
+    # Where a proxy connects, it is the proxy that looks names up: this look at them is all that we can do.
+    hooks = {"request": [lambda request: addresses.refuse_private(str(request.url))]}
+    proxied = any(scheme != "no" for scheme in getproxies())
+    transport = None if proxied else PublicTransport(limits)
+    return httpx.Client(
+        follow_redirects=True, max_redirects=_REDIRECTS, limits=limits, transport=transport, event_hooks=hooks
+    )
 
 
 def _shown(url: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Depends, Request, WebSocket
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
@@ -11,7 +13,7 @@ from inngest_celery import ids
 from inngest_celery.drivers.connect import wire_pb2 as wire
 from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.connect.gateway import PATH, Gateway
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import ApiError, Refusal
 from inngest_celery.server.state import Serving
 
 router = APIRouter(tags=["connect"])
@@ -19,9 +21,18 @@ router = APIRouter(tags=["connect"])
 _PROTOBUF = "application/protobuf"
 _GROUP = "default"
 _TRY_LATER = 1013
+_BYTES = {_PROTOBUF: {"schema": {"type": "string", "format": "binary"}}}
+_DOCUMENTED: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {
+        200: {"content": _BYTES},
+        501: {"model": Refusal, "description": "This server has no Redis to meet workers in."},
+    },
+    "openapi_extra": {"requestBody": {"content": _BYTES}},
+}
 
 
-@router.post("/v0/connect/start", dependencies=[Depends(require_signing_key)])
+@router.post("/v0/connect/start", dependencies=[Depends(require_signing_key)], **_DOCUMENTED)
 async def start(request: Request, server: Serving) -> Response:
     """Tell an app where to dial in, and what to show there."""
     gateway = _gateway(request)
@@ -39,7 +50,7 @@ async def start(request: Request, server: Serving) -> Response:
     return Response(answer.SerializeToString(), media_type=_PROTOBUF)
 
 
-@router.post("/v0/connect/flush", dependencies=[Depends(require_signing_key)])
+@router.post("/v0/connect/flush", dependencies=[Depends(require_signing_key)], **_DOCUMENTED)
 async def flush(request: Request) -> Response:
     """Take an answer whose receipt the gateway has not confirmed: its connection may have broken."""
     body = await request.body()

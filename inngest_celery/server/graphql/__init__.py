@@ -8,7 +8,7 @@ import strawberry
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from graphql import GraphQLError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
 from strawberry.schema.config import StrawberryConfig
 
@@ -40,7 +40,7 @@ schema = strawberry.Schema(
 class Asked(BaseModel):
     """A query, and the values of its variables."""
 
-    query: str
+    query: str = Field(min_length=1)
     variables: dict[str, Any] | None = None
     operationName: str | None = None
 

@@ -87,7 +87,12 @@ async def publish(
     return {"status": 200}
 
 
-@router.post("/publish/tee", dependencies=[Depends(require_signing_key)])
+@router.post(
+    "/publish/tee",
+    dependencies=[Depends(require_signing_key)],
+    response_class=Response,
+    responses={200: {"content": {"*/*": {}}, "description": "What was sent."}},
+)
 async def tee(
     request: Request, server: Serving, channel: Annotated[Name, Query()], topic: Annotated[Name, Query()] = STREAM
 ) -> Response:

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inngest_celery import ids
 from inngest_celery.engine import expressions, mass_cancelling
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import REFUSALS, ApiError
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.times import instant, instant_or_none, read_instant
-from inngest_celery.server.v1.shapes import REFUSALS, Envelope, enveloped
+from inngest_celery.server.v1.shapes import Envelope, enveloped
 from inngest_celery.store import cancellations, functions, jobs
 from inngest_celery.store.cancellations import Cancellation
 from inngest_celery.store.conflicts import retried
@@ -35,7 +35,7 @@ class CancellationRequest(BaseModel):
     app_id: str
     function_id: str
     started_after: str | None = None
-    started_before: str
+    started_before: str = Field(min_length=1)
     condition: str | None = Field(None, alias="if")
 
 

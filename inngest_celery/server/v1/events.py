@@ -6,19 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import REFUSALS, ApiError
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Serving
 from inngest_celery.server.times import read_instant
-from inngest_celery.server.v1.shapes import (
-    REFUSALS,
-    Envelope,
-    EventShape,
-    RunShape,
-    enveloped,
-    event_shape,
-    run_shape,
-)
+from inngest_celery.server.v1.shapes import Envelope, EventShape, RunShape, enveloped, event_shape, run_shape
 from inngest_celery.store import events, functions, runs
 
 router = APIRouter(prefix="/events", responses=REFUSALS)

@@ -8,8 +8,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from inngest_celery import ids
+from inngest_celery.server.errors import REFUSALS
 from inngest_celery.server.state import Serving
-from inngest_celery.server.v1.shapes import REFUSALS
 from inngest_celery.store import functions
 
 router = APIRouter(prefix="/apps", responses=REFUSALS)

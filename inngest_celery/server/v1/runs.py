@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import REFUSALS, ApiError
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Serving
 from inngest_celery.server.times import instant, instant_or_none
-from inngest_celery.server.v1.shapes import REFUSALS, Envelope, RunShape, enveloped, run_shape
+from inngest_celery.server.v1.shapes import Envelope, RunShape, enveloped, run_shape
 from inngest_celery.store import functions, jobs, runs
 from inngest_celery.worker.runs import RunEndedError, RunNotFoundError, Runs
 

@@ -31,15 +31,6 @@ class Envelope(BaseModel, Generic[T]):
     metadata: Metadata
 
 
-class Refusal(BaseModel):
-    """Why a request was refused."""
-
-    error: str
-    status: int
-    code: str
-    data: Any = None
-
-
 class EventShape(BaseModel):
     internal_id: str
     account_id: str = _NOBODY
@@ -68,14 +59,6 @@ class RunShape(BaseModel):
     status: str
     ended_at: str | None = None
     output: Any = None
-
-
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Refusal, "description": "The request is not understood."},
-    401: {"model": Refusal, "description": "The signing key is missing or wrong."},
-    404: {"model": Refusal, "description": "There is no such thing."},
-    503: {"model": Refusal, "description": "The database does not answer."},
-}
 
 
 def enveloped(server: Server, data: T) -> Envelope[T]:

@@ -8,9 +8,9 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import REFUSALS, ApiError
 from inngest_celery.server.state import Server, Serving
-from inngest_celery.server.v1.shapes import REFUSALS, Envelope, enveloped
+from inngest_celery.server.v1.shapes import Envelope, enveloped
 from inngest_celery.store import signals
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.rows import Job

@@ -136,6 +136,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "The request is not understood."},
     401: {"model": Refusal, "description": "The signing key is missing or wrong."},
     404: {"model": Refusal, "description": "There is no such thing."},
+    413: {"model": Refusal, "description": "The request is too large."},
     503: {"model": Refusal, "description": "The database does not answer."},
 }
 

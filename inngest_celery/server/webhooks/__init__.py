@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,9 +11,10 @@ from fastapi.responses import JSONResponse
 from inngest_celery import ids
 from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.sending import MAX_EVENT_BYTES
-from inngest_celery.server import incoming
+from inngest_celery.server import bodies, incoming
 from inngest_celery.server.access import require_event_key
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.documents import body_of
+from inngest_celery.server.errors import ApiError, Refusal
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.webhooks.signatures import Delivery, check
 from inngest_celery.server.webhooks.transforms import events_of
@@ -22,6 +22,7 @@ from inngest_celery.webhooks import Webhook
 from inngest_celery.worker.outbox import Outbox
 
 router = APIRouter(prefix="/w", tags=["webhooks"])
+_UNUSABLE: dict[str, Any] = {"model": Refusal, "description": "The webhook makes no event of it."}
 
 
 @router.get("/{name}")
@@ -31,22 +32,17 @@ def ping(server: Serving, name: str) -> dict[str, object]:
     return {"status": 200, "message": "OK"}
 
 
-@router.post("/{name}")
+@router.post("/{name}", responses={422: _UNUSABLE}, openapi_extra=body_of({}))
 async def receive(request: Request, server: Serving, name: str) -> JSONResponse:
     """Check who sends it, make events of it, and store them."""
     webhook = _webhook(server, name)
     query = dict(request.query_params)
     if webhook.provider is None:
         require_event_key(server, query.get("key", ""))
-    body = await request.body()
-    if len(body) > MAX_EVENT_BYTES:
-        raise ApiError(413, f"the body has more than {MAX_EVENT_BYTES} bytes", code="body_invalid")
+    body = await bodies.read(request, MAX_EVENT_BYTES)
     delivery = Delivery(body, {key.lower(): value for key, value in request.headers.items()}, query)
     delivery_id = check(webhook, delivery, server.runtime.clock.now() // 1000)
-    try:
-        given = json.loads(body) if body.strip() else {}
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"the body is no JSON: {error}", code="body_invalid") from None
+    given = bodies.json_of(body) if body.strip() else {}
     sent = await run_in_threadpool(_store, server, name, webhook, delivery, given, delivery_id)
     return JSONResponse({"ids": sent, "status": 200})
 

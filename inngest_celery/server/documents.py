@@ -1,0 +1,50 @@
+"""The OpenAPI document: what is served, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+_OF_FASTAPI = "HTTPValidationError"
+
+
+def document(app: FastAPI) -> None:
+    """Let an application tell of no answers that it does not give: what it refuses as malformed is a 400."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        fresh = app.openapi_schema is None
+        document = made()
+        if fresh:
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    if _OF_FASTAPI in str(operation["responses"].get("422")):
+                        del operation["responses"]["422"]
+            for name in (_OF_FASTAPI, "ValidationError"):
+                document.get("components", {}).get("schemas", {}).pop(name, None)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def body_of(schema: dict[str, Any] | type[BaseModel]) -> dict[str, Any]:
+    """Give what documents the JSON body of a route that reads it by itself."""
+    if not isinstance(schema, dict):
+        schema = _inlined(schema.model_json_schema())
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """Put definitions where they are referred to: a schema within a document has no definitions of its own."""
+    definitions = schema.pop("$defs", {})
+
+    def put(part: Any) -> Any:
+        if isinstance(part, dict):
+            name = str(part.get("$ref", "")).rpartition("/")[2]
+            return put(definitions[name]) if name in definitions else {key: put(value) for key, value in part.items()}
+        return [put(each) for each in part] if isinstance(part, list) else part
+
+    inlined: dict[str, Any] = put(schema)
+    return inlined
