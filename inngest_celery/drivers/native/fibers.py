@@ -197,7 +197,7 @@ class AsyncFiber:
         return any(task not in self._at_step and task not in parents for task in self._tasks)
 
     def _watch(self, task: asyncio.Task[Any]) -> None:
-        self._tasks[task] = asyncio.current_task()
+        self._tasks[task] = asyncio.current_task(self._thread.loop)
         task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
