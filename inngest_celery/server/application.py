@@ -40,6 +40,8 @@ _ROUTERS = (
     *(endpoints.router, endpoints.output_router, graphql.router, webhooks.router, connect.router, realtime_api.router),
 )
 
+_ENVIRONMENT = b"x-inngest-env"
+
 
 def create_app(runtime: Runtime, options: Options) -> FastAPI:
     """Make the ASGI application of a server.
@@ -89,16 +91,21 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
 
 
 class _SaysItsKind:
-    """Tells with every response what the server is, as SDKs want to know it."""
+    """Tells with every response what the server is, as SDKs want to know it, and the environment that was named.
+
+    There is one environment, like in the official server: a branch's name is taken, and changes nothing.
+    """
 
     def __init__(self, app: ASGIApp, kind: str) -> None:
         self._app = app
         self._header = (b"x-inngest-server-kind", kind.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        named = [(name, value) for name, value in scope.get("headers", ()) if name == _ENVIRONMENT]
+
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), self._header]
+                message["headers"] = [*message.get("headers", []), self._header, *named[:1]]
             await send(message)
 
         await self._app(scope, receive, tell)

@@ -24,7 +24,7 @@ from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import runs
 from inngest_celery.store.rows import Run, RunStatus
-from inngest_celery.worker import inline
+from inngest_celery.worker import inline, realtime_tokens
 from inngest_celery.worker.runs import RunNotFoundError
 
 T = TypeVar("T", bound=BaseModel)
@@ -40,6 +40,8 @@ _OWN_HEADERS = frozenset(
     {"connection", "content-encoding", "content-length", "date", "keep-alive", "server", "set-cookie"}
     | {"trailer", "transfer-encoding", "upgrade"}
 )
+# What whoever asked may listen to meanwhile, on the run's own channel.
+_TOPICS = ("$run", "$step", "$stream")
 _HEADER = re.compile(r"[a-z0-9-]+: [\x20-\x7e]*")
 
 _AGAIN = {"description": "The run was begun before."}
@@ -166,12 +168,14 @@ def _begin(server: Server, given: Start, sdk: str) -> tuple[dict[str, str], bool
     if given.steps:
         _report(server, given.run_id, given.steps)
     token = tokens.run_token(server, given.run_id)
+    topics = [realtime_tokens.Topic(given.run_id, name) for name in _TOPICS]
+    now_s = server.runtime.clock.now() // 1000
     told = {
         "fn_id": ids.function_uuid(begun.function_id),
         "app_id": ids.app_uuid(begun.app_id),
         "run_id": given.run_id,
         "token": token,
-        "realtime_token": token,
+        "realtime_token": realtime_tokens.issue(server.settings.signing_keys, topics, now_s),
     }
     return told, begun.new
 

@@ -11,8 +11,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from inngest_celery import ids
+from inngest_celery.engine import skipping
 from inngest_celery.engine.keys import event_key
 from inngest_celery.engine.lifecycle import INVOKED
+from inngest_celery.engine.spec import read_spec
 from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.sending import MAX_EVENT_BYTES
 from inngest_celery.server import bodies, incoming
@@ -22,6 +24,7 @@ from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import events, functions, rows, runs
 from inngest_celery.store.functions import FunctionRow
+from inngest_celery.worker.at_once import store_and_route
 from inngest_celery.worker.outbox import Outbox
 
 router = APIRouter()
@@ -117,7 +120,8 @@ def call_for_run(server: Server, function: FunctionRow, data: dict[str, Any], ke
         key: the same one again, within a day, is the same call.
 
     Raises:
-        ApiError: the event cannot be taken (400), or the key was used for other data (409).
+        ApiError: the event cannot be taken (400), the key was used for other data (409), or the function does not take
+            the call now (422).
     """
     now = server.runtime.clock.now()
     run_id = ids.new(now)
@@ -134,8 +138,28 @@ def call_for_run(server: Server, function: FunctionRow, data: dict[str, Any], ke
                 message = f"The key {key!r} was used for a call with other data, run {before.id}; take another key."
                 raise ApiError(409, message, code="idempotency_conflict")
             return before.id
-    Outbox(server.runtime).store([row])
-    return run_id
+    if not store_and_route(server.runtime, row):
+        return run_id
+    return _started(server, function, row, run_id, now)
+
+
+def _started(server: Server, function: FunctionRow, row: rows.Event, run_id: str, now: int) -> str:
+    """Give the run that a call has started, or say why it has started none."""
+    with server.runtime.database.autocommit() as connection:
+        run, key = runs.get(connection, run_id), event_key(function.id, row)
+        first = runs.of_key(connection, key, now) if run is None and key is not None else None
+    if first is not None:
+        # The same call came twice at the same time.
+        return first.id
+    if run is not None and run.status != rows.RunStatus.SKIPPED:
+        return run_id
+    if run is None and read_spec(function.config).debounce is not None:
+        message = "The call was put off: the function is debounced, and runs once no more calls come."
+        raise ApiError(422, message, code="function_debounced")
+    reason = run.reason if run is not None else "the same call was made before"
+    if reason == skipping.RATE_LIMITED.reason:
+        raise ApiError(422, "The function is rate limited; try again later.", code="rate_limited")
+    raise ApiError(422, f"The function does not run for this call: {reason}.", code="function_skipped")
 
 
 def _call(function: FunctionRow, given: dict[str, Any], now: int, run_id: str | None = None) -> rows.Event:

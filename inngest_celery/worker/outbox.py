@@ -59,11 +59,13 @@ class Outbox:
         session: object | None = None,
         message: str | None = None,
         may_repeat: bool = False,
+        announce: bool = True,
     ) -> list[str]:
         """Store events that are rows already, and have them routed; see :meth:`send`.
 
         Args:
             may_repeat: whether some may be stored already, under the same ids: those are not routed again.
+            announce: whether workers are told now. Else whoever stores them routes them, or a sweep finds them later.
         """
         if self._runtime.sends_hints:
             # Known before anything is stored. That the broker answers is not: the event is kept all the same.
@@ -79,7 +81,7 @@ class Outbox:
         if session is None:
             with explained(self._runtime.database):
                 sending.store(self._runtime.database, stored, routes, may_repeat=may_repeat)
-            hints.publish(self._runtime, routes)
+            hints.publish(self._runtime, routes if announce else [])
         else:
             self._join(session, stored, routes)
         return [event.id for event in stored]

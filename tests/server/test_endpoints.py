@@ -87,6 +87,9 @@ def test_a_run_that_its_app_executes_from_start_to_end(stage: Stage) -> None:
         begun = app.begin(ran("a", 1))
         assert begun.status_code == 201
         assert begun.json()["data"].keys() == {"fn_id", "app_id", "run_id", "token", "realtime_token"}
+        listens = {"token": begun.json()["data"]["realtime_token"]}
+        with stage.http.stream("GET", "/v1/realtime/sse", params=listens) as heard:
+            assert heard.status_code == 200
         assert app.report(ran("b", 2)).status_code == 200
         stage.drain()
         assert stage.bench.inline.runs.get(app.run_id).status is RunStatus.RUNNING

@@ -124,3 +124,16 @@ def test_the_official_client_sends(stage: Stage) -> None:
     assert [run.output for event_id in ids for run in stage.bench.inline.runs.of_event(event_id)] == [
         {"n": 0}, {"n": 1}, {"n": 2},
     ]  # fmt: skip
+
+
+@pytest.mark.databases("sqlite")
+def test_an_environment_that_is_named_is_taken_and_said_again(stage: Stage) -> None:
+    headers = {"x-inngest-env": "feature/x"}
+    answer = stage.http.post("/e/key", json={"name": "shop/a"}, headers=headers)
+    assert (answer.status_code, answer.headers["x-inngest-env"]) == (200, "feature/x")
+    for path in ("/v1/events", "/v2/runs", "/dev", "/nowhere"):
+        assert stage.http.get(path, headers=headers).headers["x-inngest-env"] == "feature/x"
+    # It is one environment.
+    assert len(stage.http.get("/v1/events").json()["data"]) == 1
+    assert "x-inngest-env" not in stage.http.get("/v1/events").headers
+    stage.drain()

@@ -12,6 +12,8 @@ import inngest_celery as inngest
 from inngest_celery import ids
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker.registry import functions_of, synchronise
+from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
 from tests.server.scripted import Scripted, done
 from tests.server.stage import Stage
@@ -137,6 +139,36 @@ def test_a_call_with_a_key_is_made_once(stage: Stage) -> None:
     call(data={"n": 2}, idempotencyKey="order-8")
     assert len(stage.bench.rows(schema.run)) == 2
     stage.bench.advance(minutes=2)
+
+
+def test_a_call_that_starts_no_run_is_refused(stage: Stage) -> None:
+    def call(fn: str, **body: Any) -> tuple[int, str]:
+        answer = stage.http.post(f"/v2/apps/app/functions/{fn}/invoke", json=body)
+        errors = answer.json().get("errors")
+        return answer.status_code, errors[0]["code"] if errors else ""
+
+    options: dict[str, dict[str, Any]] = {
+        "calm": {"debounce": inngest.Debounce(period=timedelta(seconds=10))},
+        "alone": {"singleton": inngest.Singleton(mode="skip")},
+        "once": {"idempotency": "event.data.order"},
+    }
+    for fn_id, option in options.items():
+
+        @stage.bench.function(fn_id, **option)
+        def fn(ctx: inngest.ContextSync) -> None:
+            ctx.step.sleep("nap", timedelta(minutes=1))
+
+    synchronise(runtime_of(stage.bench.app), functions_of(stage.bench.app).values())
+    assert call("calm", data={}) == (422, "function_debounced")
+    assert call("alone", data={}) == (201, "")
+    assert call("alone", data={}) == (422, "function_skipped")
+    assert call("once", data={"order": 1}) == (201, "")
+    assert call("once", data={"order": 1}) == (422, "function_skipped")
+    assert call("once", data={"order": 2}) == (201, "")
+    stage.bench.advance(minutes=2)
+    # The debounced call is made in the end.
+    found = stage.bench.rows(schema.run, status=RunStatus.COMPLETED.value)
+    assert sorted(run.function_id for run in found) == ["app-alone", "app-calm", "app-once", "app-once"]
 
 
 def test_events(stage: Stage) -> None:

@@ -101,7 +101,7 @@ def list_runs(
 
 @router.post("/{app_id}/functions/{function_id}/invoke", status_code=201, responses=_REFUSED)
 def invoke(server: Serving, app_id: str, function_id: str, given: InvokeRequest) -> Answer[Invoked]:
-    """Call a function; answers with the id that the run has, or will have in a moment."""
+    """Call a function; answers with the id of its run, or says why there is none."""
     function = _function(server, app_id, function_id)
     run_id = event_api.call_for_run(server, function, given.data, given.idempotency_key)
     return answered(server, Invoked(run_id=run_id))
