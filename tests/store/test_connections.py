@@ -88,6 +88,32 @@ def test_a_direct_statement_over_a_connection_that_the_server_closed_is_an_error
 
 
 @pytest.mark.databases("postgres")
+def test_direct_statements_share_the_pools_connection(database_url: str) -> None:
+    database = Database(database_url)
+    me, numbers = Statement("select pg_backend_pid()"), set()
+    for _ in range(3):
+        numbers |= {row[0] for _ in range(3) for row in me.rows(database, {})}
+        with database.transaction() as connection:
+            numbers.add(connection.exec_driver_sql(_ME["postgresql"]).scalar_one())
+    assert len(numbers) == 1, "a process needs a connection more than before"
+    database.dispose()
+
+
+@pytest.mark.databases("postgres")
+def test_an_idle_connection_of_direct_statements_that_the_server_closed_is_replaced(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_IDLE_S", 0.0)
+    database, other = Database(database_url), Database(database_url)
+    me, close = Statement("select pg_backend_pid()"), Statement("select pg_terminate_backend(%(number)s)")
+    [(number,)] = me.rows(database, {})
+    assert close.row(other, {"number": number}) == (True,)
+    assert me.row(database, {}) not in ((number,), None)
+    database.dispose()
+    other.dispose()
+
+
+@pytest.mark.databases("postgres")
 def test_a_direct_statement_that_is_interrupted_leaves_no_half_used_connection(database_url: str) -> None:
     database = Database(database_url, pool_size=1)
     me = Statement("select pg_backend_pid()")
