@@ -262,8 +262,9 @@ def test_apps_that_dial_in_die(deployment: Deployment, tmp_path: Path) -> None:
     steps = Counter((row.run_id, row.name) for row in deployment.ask(sa.select(schema.step)))
     assert len(steps) == 5 * runs
     assert set(steps.values()) == {1}
-    # Eight calls at most were at hand when three processes were lost.
-    assert len(executed()) <= 4 * runs + 8
+    # Eight calls at most were at hand when three processes were lost. As many may have gone to the frozen one before it
+    # was known not to answer; it does them when it wakes, and nobody hears of it.
+    assert len(executed()) <= 4 * runs + 2 * 8
     deployment.runtime.channel.close()
 
 
