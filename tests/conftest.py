@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +32,9 @@ StartWorker = Callable[..., WorkerProcess]
 def pytest_configure(config: pytest.Config) -> None:
     matrix.register_markers(config)
     matrix.demand_required()
+    # Whoever runs the tests in the background of a script ignores Ctrl-C, and so would all that they start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
