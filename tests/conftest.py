@@ -40,8 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    # Half of a test's time is waiting, for databases and for workers that start: some more than there are cores.
-    return min(cores + (cores + 1) // 2, _MOST_PROCESSES)
+    # Half of a test's time is waiting, for databases and for workers that start: twice as many as there are cores.
+    return min(2 * cores, _MOST_PROCESSES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

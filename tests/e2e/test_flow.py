@@ -40,6 +40,7 @@ def test_a_thousand_runs_in_four_processes(open_limited: OpenLimited) -> None:
 
 
 @pytest.mark.pairs
+@pytest.mark.databases("postgres", "mariadb")
 def test_a_throttle_keeps_to_its_rate(open_limited: OpenLimited, clock_file: Path) -> None:
     limited = open_limited(**PATIENT, clock=f"file:{clock_file}")
     clock = SharedClock(clock_file)
@@ -58,7 +59,7 @@ def test_a_throttle_keeps_to_its_rate(open_limited: OpenLimited, clock_file: Pat
 
 
 @pytest.mark.pairs
-@pytest.mark.databases("sqlite", "postgres")
+@pytest.mark.databases("postgres")
 def test_one_after_the_other_in_order(open_limited: OpenLimited) -> None:
     limited = open_limited(**PATIENT)
     limited.gate.touch()
@@ -78,7 +79,7 @@ def test_one_after_the_other_in_order(open_limited: OpenLimited) -> None:
 
 
 @pytest.mark.pairs
-@pytest.mark.databases("sqlite", "postgres")
+@pytest.mark.databases("postgres")
 def test_who_has_priority_goes_first(open_limited: OpenLimited) -> None:
     limited = open_limited(**PATIENT)
     limited.gate.touch()
@@ -95,7 +96,7 @@ def test_who_has_priority_goes_first(open_limited: OpenLimited) -> None:
 
 
 @pytest.mark.pairs
-@pytest.mark.databases("sqlite", "postgres")
+@pytest.mark.databases("postgres")
 def test_a_flood_under_one_key_holds_nobody_else_up(open_limited: OpenLimited) -> None:
     limited = open_limited(**PATIENT)
     limited.gate.touch()
@@ -117,7 +118,7 @@ def test_a_flood_under_one_key_holds_nobody_else_up(open_limited: OpenLimited) -
 
 
 @pytest.mark.pairs
-@pytest.mark.databases("sqlite", "postgres")
+@pytest.mark.databases("postgres")
 def test_two_functions_share_what_their_environment_allows(open_limited: OpenLimited) -> None:
     limited = open_limited(**PATIENT)
     limited.worker(pool="threads", concurrency=4)
@@ -129,7 +130,7 @@ def test_two_functions_share_what_their_environment_allows(open_limited: OpenLim
 
 
 @pytest.mark.pairs
-@pytest.mark.databases("sqlite", "postgres")
+@pytest.mark.databases("postgres")
 def test_runs_are_limited_from_their_start_to_their_end(open_limited: OpenLimited) -> None:
     limited = open_limited(**PATIENT, slice=0)
     limited.worker(pool="threads", concurrency=4)
@@ -140,7 +141,7 @@ def test_runs_are_limited_from_their_start_to_their_end(open_limited: OpenLimite
 
 
 @pytest.mark.pairs
-@pytest.mark.databases("sqlite", "postgres")
+@pytest.mark.databases("postgres")
 def test_who_sleeps_holds_nothing(open_limited: OpenLimited) -> None:
     limited = open_limited(**PATIENT)
     limited.worker(pool="threads", concurrency=4)

@@ -140,7 +140,8 @@ def test_a_crash_at_any_boundary(open_limited: OpenLimited) -> None:
     check_limits(limited, lost=lost)
 
 
-@two_ways
+@pytest.mark.pairs
+@pytest.mark.databases("postgres")
 def test_a_worker_dies_with_its_places(open_limited: OpenLimited) -> None:
     limited = open_limited()
     doomed = limited.worker(pool="prefork", concurrency=3)
@@ -161,7 +162,8 @@ def test_a_worker_dies_with_its_places(open_limited: OpenLimited) -> None:
     check_limits(limited)
 
 
-@two_ways
+@pytest.mark.pairs
+@pytest.mark.databases("postgres")
 def test_a_worker_freezes_past_its_lease(open_limited: OpenLimited) -> None:
     limited = open_limited()
     frozen = limited.worker(pool="threads", concurrency=6)
@@ -199,7 +201,8 @@ def test_the_broker_forgets_whose_turn_it_is(open_limited: OpenLimited, own_redi
     check_limits(limited)
 
 
-@two_ways
+@pytest.mark.pairs
+@pytest.mark.databases("postgres")
 def test_runs_are_cancelled_in_line(open_limited: OpenLimited) -> None:
     limited = open_limited()
     limited.gate.touch()
@@ -219,7 +222,8 @@ def test_runs_are_cancelled_in_line(open_limited: OpenLimited) -> None:
     assert len(limited.bodies()) == 4
 
 
-@two_ways
+@pytest.mark.pairs
+@pytest.mark.databases("postgres")
 def test_a_run_that_owns_a_place_is_cancelled(open_limited: OpenLimited) -> None:
     limited = open_limited()
     limited.gate.touch()
@@ -249,7 +253,8 @@ def test_a_hot_run_outlasts_its_lease(open_limited: OpenLimited) -> None:
     assert most_at_once(limited.bodies()) == 1
 
 
-@two_ways
+@pytest.mark.pairs
+@pytest.mark.databases("postgres")
 def test_every_message_comes_again_and_again(open_limited: OpenLimited) -> None:
     limited = open_limited()
     ended = threading.Event()

@@ -261,6 +261,7 @@ def check_done_by_turns(tasks: LimitedTasks, task: str, calls: int = 2) -> None:
 
 
 @pytest.mark.pairs
+@pytest.mark.databases("postgres", "mariadb")
 @pytest.mark.parametrize("place", ["task_called", "task_begun"])
 def test_a_call_survives_a_worker_that_dies_at_its_turn(open_tasks: OpenTasks, place: str) -> None:
     tasks = open_tasks()
@@ -275,6 +276,7 @@ def test_a_call_survives_a_worker_that_dies_at_its_turn(open_tasks: OpenTasks, p
 
 
 @pytest.mark.pairs
+@pytest.mark.databases("postgres", "mariadb")
 def test_a_call_that_is_stored_but_not_in_line_is_found(open_tasks: OpenTasks) -> None:
     tasks = open_tasks()
     for _ in range(3):
