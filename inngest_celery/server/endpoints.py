@@ -19,7 +19,7 @@ from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.addresses import normalised
 from inngest_celery.server.checkpoints import MAX_BODY
 from inngest_celery.server.documents import body_of
-from inngest_celery.server.errors import ApiError, Refusal
+from inngest_celery.server.errors import ApiError, Refusal, first_problem
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import runs
@@ -143,9 +143,7 @@ async def _read(request: Request, model: type[T]) -> T:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ApiError(400, f"{place}: {first['msg']}", code="body_invalid") from error
+        raise ApiError(400, first_problem(error, "body"), code="body_invalid") from error
 
 
 def _begin(server: Server, given: Start, sdk: str) -> tuple[dict[str, str], bool]:

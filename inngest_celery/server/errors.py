@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from redis import RedisError
 from sqlalchemy.exc import DataError, DBAPIError
 from starlette.exceptions import HTTPException
@@ -85,9 +85,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def refuse_input(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return formed(request, ApiError(400, f"{place}: {first['msg']}"))
+        return formed(request, ApiError(400, first_problem(error)))
 
     @app.exception_handler(HTTPException)
     def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
@@ -95,6 +93,18 @@ def install(app: FastAPI) -> None:
         response = formed(request, ApiError(error.status_code, str(error.detail), code=code))
         response.headers.update(error.headers or {})
         return response
+
+
+def first_problem(error: ValidationError | RequestValidationError, whole: str = "") -> str:
+    """Say what is wrong first of what a request gives, and where.
+
+    Args:
+        error: what pydantic has found.
+        whole: what to call it where all of it is wrong.
+    """
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or whole
+    return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
 def formed(request: Request, error: ApiError) -> JSONResponse:

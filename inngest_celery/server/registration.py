@@ -15,7 +15,7 @@ from inngest_celery import ids
 from inngest_celery.engine import policies
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.server import addresses, configs
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import ApiError, first_problem
 from inngest_celery.server.state import Server
 from inngest_celery.store import apps, functions, waits
 from inngest_celery.store.apps import AppRow
@@ -71,9 +71,7 @@ def read(body: object) -> Registration:
     try:
         registration = Registration.model_validate(body)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ApiError(400, f"{place}: {first['msg']}" if place else first["msg"], code="config_invalid") from error
+        raise ApiError(400, first_problem(error), code="config_invalid") from error
     if not registration.app.strip():
         raise ApiError(400, "App ID required: give the client an app id.", code="config_invalid")
     if len(registration.app) > 200:

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from inngest_celery.server.access import require_signing_key
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import ApiError, first_problem
 from inngest_celery.server.realtime.delivery import over_sse, over_websocket
 from inngest_celery.server.realtime.hub import Hub
 from inngest_celery.server.realtime.streams import publish_stream
@@ -45,9 +45,7 @@ async def token(request: Request, server: Serving) -> dict[str, str]:
     try:
         wanted = _WANTED.validate_json(await _read(request))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        message = f"{place or 'body'}: {first['msg']}. The body is a list of topics: kind, channel, name."
+        message = f"{first_problem(error, 'body')}. The body is a list of topics: kind, channel, name."
         raise ApiError(400, message) from None
     topics = [_topic(each, index) for index, each in enumerate(wanted)]
     return {"jwt": realtime_tokens.issue(server.settings.signing_keys, topics, server.runtime.clock.now() // 1000)}
