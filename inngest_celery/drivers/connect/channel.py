@@ -8,7 +8,7 @@ from typing import cast
 
 import redis
 
-from inngest_celery.drivers.connect.presence import Presence
+from inngest_celery.drivers.connect.presence import Presence, key_of
 from inngest_celery.flow.gate import connect
 
 # No command that waits by itself does so for longer, and no answer takes as long as this on top.
@@ -111,4 +111,4 @@ class Channel:
         return None if taken is None else taken[1]
 
     def _key(self, kind: str, name: str) -> str:
-        return f"{self._prefix}:connect:{kind}:{name}"
+        return key_of(self._prefix, kind, name)

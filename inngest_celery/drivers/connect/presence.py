@@ -180,4 +180,9 @@ class Presence:
         return found
 
     def _key(self, kind: str, name: str) -> str:
-        return f"{self._prefix}:connect:{kind}:{name}"
+        return key_of(self._prefix, kind, name)
+
+
+def key_of(prefix: str, kind: str, name: str) -> str:
+    """Give the key in Redis of something that has to do with apps that dial in."""
+    return f"{prefix}:connect:{kind}:{name}"

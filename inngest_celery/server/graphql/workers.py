@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from functools import partial
 from typing import Any
 
 import strawberry
@@ -116,7 +117,7 @@ def workers_page(
     found = [each for each in _all(info) if _fits(given, each)]
     for order in reversed(order_by or [_NEWEST_FIRST]):
         descending = order.direction is ConnectV1WorkerConnectionsOrderByDirection.DESC
-        found.sort(key=lambda each, field=order.field: (_time(field, each[0]) or 0, each[0].id), reverse=descending)  # type: ignore[misc]
+        found.sort(key=partial(_position, order.field), reverse=descending)
     cursors = [write_cursor(connection.id, app.id) for connection, app in found]
     begin = 0
     if after:
@@ -167,6 +168,10 @@ def _time(field: ConnectV1WorkerConnectionsOrderByField, connection: Connection)
     if field is ConnectV1WorkerConnectionsOrderByField.DISCONNECTED_AT:
         return connection.ended_at
     return connection.heard_at
+
+
+def _position(field: ConnectV1WorkerConnectionsOrderByField, each: tuple[Connection, ServedApp]) -> tuple[int, str]:
+    return _time(field, each[0]) or 0, each[0].id
 
 
 def _node(info: Info[Any, Any], of: Connection, app: ServedApp) -> ConnectV1WorkerConnection:
