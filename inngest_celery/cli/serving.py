@@ -48,7 +48,11 @@ def serving(app: Celery, options: Options, host: str, port: int, gateway_port: i
     from inngest_celery.worker.runtime import runtime_of
 
     listening = _listen(host, port)
-    gateway_listening = _listen(host, gateway_port) if gateway_port is not None else _listen_beside(listening, host)
+    gateway_listening = (
+        _listen_beside(listening, host)
+        if gateway_port is None
+        else _listen(host, gateway_port, "--connect-gateway-port")
+    )
     options = replace(options, gateway_port=_port_of(gateway_listening))
     served = create_app(runtime_of(app), options)
     config = uvicorn.Config(served, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
@@ -70,7 +74,7 @@ def serving(app: Celery, options: Options, host: str, port: int, gateway_port: i
         gateway_listening.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, option: str = "--port") -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Without the protocol asyncio does not know that it is TCP, and the second part of each answer waits for 40 ms.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -80,7 +84,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise Failure(
-            "port_unavailable", f"Cannot listen on {host}:{port} ({error.strerror}). Choose another one with --port."
+            "port_unavailable", f"Cannot listen on {host}:{port} ({error.strerror}). Choose another one with {option}."
         ) from error
     listening.listen(2048)
     return listening
