@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,8 @@ def dev(
     second one at once.
     """
     from inngest_celery.cli.dev_worker import DevWorker, command_line
-    from inngest_celery.cli.serving import serving
-    from inngest_celery.server.state import Options
+    from inngest_celery.cli.serving import missing_package, serving
+    from inngest_celery.server.options import Options
 
     os.environ["INNGEST_DEV"] = "1"
     stacks.set_retry_interval(retry_interval)
@@ -94,8 +95,10 @@ def dev(
     with stacks.services(app, directory, forced=embedded) as stack:
         stacks.migrate(app)
         queues = stacks.queues_of(app)
-        with serving(app, options, host, port, gateway_port) as served_on:
-            _greet(app, name, queues, stack, f"http://{host}:{served_on}")
+        # An app's own functions need no HTTP.
+        alone = not built_in and missing_package() is not None
+        with nullcontext() if alone else serving(app, options, host, port, gateway_port) as served_on:
+            _greet(app, name, queues, stack, None if served_on is None else f"http://{host}:{served_on}")
             command = command_line(
                 name,
                 pool=pool or ("threads" if built_in else "prefork"),
@@ -106,9 +109,10 @@ def dev(
             DevWorker(command).run(stack)
 
 
-def _greet(app: Celery, name: str, queues: list[str], stack: Embedded | None, url: str) -> None:
+def _greet(app: Celery, name: str, queues: list[str], stack: Embedded | None, url: str | None) -> None:
     from celery.app.utils import sanitize_url
 
+    from inngest_celery.cli.serving import HOW_TO_INSTALL
     from inngest_celery.store.errors import shown
     from inngest_celery.worker.registry import functions_of
     from inngest_celery.worker.runtime import runtime_of
@@ -117,7 +121,7 @@ def _greet(app: Celery, name: str, queues: list[str], stack: Embedded | None, ur
     click.echo(f"database   {shown(runtime_of(app).database.url)}")
     click.echo(f"broker     {sanitize_url(app.conf.broker_url)}{' (embedded)' if stack else ''}")
     click.echo(f"queues     {', '.join(queues)}")
-    click.echo(f"server     {url}")
+    click.echo(f"server     {url or f'none: {HOW_TO_INSTALL}'}")
     if name == stacks.BUILT_IN:
         click.echo("\nApps on the official SDKs find it by themselves with INNGEST_DEV=1, or")
         click.echo(f"  export INNGEST_DEV={url}")

@@ -15,12 +15,24 @@ if TYPE_CHECKING:
     import uvicorn
     from celery import Celery
 
-    from inngest_celery.server.state import Options
+    from inngest_celery.server.options import Options
 
+HOW_TO_INSTALL = "pip install 'inngest-celery[server]'"
 _STOP_S = 10.0
 _START_S = 30.0
 # So long calls of apps that have dialled in may take to end.
 _DRAIN_S = 10.0
+
+
+def missing_package() -> str | None:
+    """Give the name of a package that the HTTP server takes and that is not installed; ``None`` if all are."""
+    try:
+        import uvicorn  # noqa: F401
+
+        from inngest_celery.server import application  # noqa: F401
+    except ImportError as error:
+        return str(error.name)
+    return None
 
 
 @contextmanager
@@ -36,15 +48,14 @@ def serving(app: Celery, options: Options, host: str, port: int, gateway_port: i
     Raises:
         Failure: the port is taken, or what it takes is not installed.
     """
-    try:
-        import uvicorn
-
-        from inngest_celery.server.application import create_app
-    except ImportError as error:
+    missing = missing_package()
+    if missing is not None:
         raise Failure(
-            "server_missing",
-            f"The HTTP server needs more packages ({error.name} is missing): pip install 'inngest-celery[server]'.",
-        ) from error
+            "server_missing", f"The HTTP server needs more packages ({missing} is missing): {HOW_TO_INSTALL}."
+        )
+    import uvicorn
+
+    from inngest_celery.server.application import create_app
     from inngest_celery.worker.runtime import runtime_of
 
     listening = _listen(host, port)

@@ -80,7 +80,7 @@ def start(
     """
     from inngest_celery.cli.dev_worker import DevWorker, command_line
     from inngest_celery.cli.serving import serving
-    from inngest_celery.server.state import Options
+    from inngest_celery.server.options import Options
 
     _check_key("--signing-key", signing_key)
     os.environ.pop("INNGEST_DEV", None)

@@ -31,7 +31,8 @@ from inngest_celery.server import realtime as realtime_api
 from inngest_celery.server.bounds import Bounds
 from inngest_celery.server.connect.gateway import Gateway
 from inngest_celery.server.errors import REFUSALS
-from inngest_celery.server.state import VERSION, Options, Server
+from inngest_celery.server.options import Options
+from inngest_celery.server.state import VERSION, Server
 from inngest_celery.worker.registry import equip
 from inngest_celery.worker.runtime import Runtime
 

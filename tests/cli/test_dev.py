@@ -156,6 +156,28 @@ def test_nothing_stays_behind_when_it_is_killed(start_dev: StartDev) -> None:
     wait_until(lambda: gone(family), 60, "the end of all processes")
 
 
+def test_without_what_http_takes(start_dev: StartDev, tmp_path: Path) -> None:
+    """Who has installed no server has an app's functions run all the same, and is told what more there is."""
+    lacking = tmp_path / "lacking"
+    lacking.mkdir()
+    (lacking / "fastapi.py").write_text("raise ModuleNotFoundError('No module named fastapi', name='fastapi')")
+    path = f"{lacking}{os.pathsep}{ROOT}"
+    dev = start_dev(PYTHONPATH=path)
+    dev.wait_ready()
+    assert "server     none: pip install 'inngest-celery[server]'" in dev.log
+    dev.run("send", "user/joined")
+    database = Database(f"sqlite:///{tmp_path / '.inngest' / 'inngest.db'}")
+    wait_until(lambda: completed(database) == 1, 60, lambda: dev.log)
+
+    key = "ab" * 32
+    for command in (["dev"], ["start", "--signing-key", key, "--event-key", "k"]):
+        env = {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run([*CLI, *command], cwd=lacking, env=env, capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0
+        assert "server_missing" in done.stderr
+        assert "fastapi is missing" in done.stderr
+
+
 @pytest.mark.brokers("valkey")
 @pytest.mark.databases("sqlite")
 def test_what_the_app_has_is_used(

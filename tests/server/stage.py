@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from inngest import fast_api
 
 from inngest_celery.server.application import create_app
-from inngest_celery.server.state import Options
+from inngest_celery.server.options import Options
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.runs import RunInfo
 from inngest_celery.worker.runtime import runtime_of

@@ -10,7 +10,7 @@ import inngest as official
 import pytest
 
 import inngest_celery as inngest
-from inngest_celery.server.state import Options
+from inngest_celery.server.options import Options
 from inngest_celery.store import schema
 from tests.functions.bench import Bench
 from tests.server.stage import Stage, staged

@@ -15,7 +15,8 @@ from inngest_celery import ids
 from inngest_celery.drivers.http.signing import bearer_of, canonical, is_signed, sign
 from inngest_celery.server import syncing
 from inngest_celery.server.errors import ApiError
-from inngest_celery.server.state import Options, Server
+from inngest_celery.server.options import Options
+from inngest_celery.server.state import Server
 from inngest_celery.store import functions
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench

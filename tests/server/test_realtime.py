@@ -24,7 +24,7 @@ from websockets.sync.client import connect as connect_websocket
 import inngest_celery as inngest
 from inngest_celery.cli.serving import serving
 from inngest_celery.experimental import realtime as ours
-from inngest_celery.server.state import Options
+from inngest_celery.server.options import Options
 from tests.functions.bench import Bench
 from tests.server.stage import QUIET, Stage, staged
 

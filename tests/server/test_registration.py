@@ -15,7 +15,8 @@ import inngest_celery as inngest
 from inngest_celery import ids
 from inngest_celery.server import syncing
 from inngest_celery.server.errors import ApiError
-from inngest_celery.server.state import Options, Server
+from inngest_celery.server.options import Options
+from inngest_celery.server.state import Server
 from inngest_celery.store import apps, functions, schema
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.worker.runtime import runtime_of

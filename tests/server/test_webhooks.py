@@ -14,7 +14,7 @@ import pytest
 from celery import Celery
 
 import inngest_celery as inngest
-from inngest_celery.server.state import Options
+from inngest_celery.server.options import Options
 from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import schema
 from tests.functions.bench import Bench

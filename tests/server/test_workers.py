@@ -23,7 +23,8 @@ from inngest import fast_api
 import inngest_celery as inngest
 from inngest_celery.server import syncing
 from inngest_celery.server.application import create_app
-from inngest_celery.server.state import Options, Server
+from inngest_celery.server.options import Options
+from inngest_celery.server.state import Server
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.outbox import Outbox
