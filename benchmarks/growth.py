@@ -50,7 +50,7 @@ def many_rows(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str
     contender = build(setup)
     runtime = runtime_of(contender.app)
     runtime.sends_hints = False
-    synchronise(contender.app, functions_of(contender.app).values())
+    synchronise(runtime, functions_of(contender.app).values())
     found: dict[str, float] = {}
     for label, rows in (("no", 0), (f"{number:,}", number)):
         if rows:
