@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.worker_process import ROOT
+from tests.nursery import ROOT
 
 LIBRARIES = (
     "sqlalchemy",

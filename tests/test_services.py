@@ -16,9 +16,10 @@ from celery import Celery
 from inngest_celery.flow.gate import connect
 from tests.conftest import Brokers, DatabaseServers, StartWorker
 from tests.matrix import BROKERS, DATABASES, available
+from tests.nursery import ROOT
 from tests.services import PREFIX, is_stale, stale_before
 from tests.waiting import wait_until
-from tests.worker_process import ROOT, Pool, WorkerProcess
+from tests.worker_process import Pool, WorkerProcess
 
 APP = "tests.echo_app"
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import psutil
 
+from tests import nursery
+from tests.nursery import ROOT
 from tests.waiting import wait_until
 
 Pool = Literal["solo", "prefork", "threads"]
 
-ROOT = Path(__file__).parents[1]
 _READY = re.compile(r"\S+@\S+ ready\.")
 
 
@@ -52,28 +51,21 @@ class WorkerProcess:
         self._log = log
         self._timeout = timeout
         # Mingling waits a second for other nodes, and gossip talks to them; no test needs either.
-        command = [sys.executable, "-m", "celery", "-A", app, "worker", "--without-mingle", "--without-gossip"]
+        command = ["-A", app, "worker", "--without-mingle", "--without-gossip"]
         command += [f"--hostname={self.name}@%h", f"--pool={pool}", f"--concurrency={concurrency}", "--loglevel=INFO"]
         command += ["-Q", ",".join(queues)] if queues else []
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*command, *options],
-                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(env or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        log.touch()
+        self.pid = nursery.start([*command, *options], {**os.environ, "PYTHONPATH": path, **(env or {})}, log)
+        try:
+            self._process = psutil.Process(self.pid)
+        except psutil.NoSuchProcess:
+            self._process = None
 
     @property
     def alive(self) -> bool:
         """Whether the main process runs."""
-        return self._process.poll() is None
+        return self._process is not None and self._process.is_running()
 
     @property
     def log(self) -> str:
@@ -91,16 +83,15 @@ class WorkerProcess:
             self._timeout,
             lambda: f"{self.name} to be ready:\n{self.log}",
         )
-        assert self.alive, f"worker {self.name} ended with status {self._process.returncode}:\n{self.log}"
+        assert self.alive, f"worker {self.name} ended:\n{self.log}"
 
     def children(self) -> list[psutil.Process]:
         """The processes of the pool."""
-        return psutil.Process(self.pid).children() if self.alive else []
+        return self._process.children() if self._process is not None and self.alive else []
 
     def sigkill(self) -> None:
         """Kill the worker with all its processes, as a machine that loses power."""
         self._signal(signal.SIGKILL)
-        self._process.wait(self._timeout)
         wait_until(lambda: not self._survivors(), self._timeout, f"the death of {self.name}")
 
     def sigkill_child(self) -> int:
@@ -123,7 +114,7 @@ class WorkerProcess:
         Raises:
             AssertionError: it took too long, or a process stayed behind.
         """
-        self._process.terminate()
+        os.kill(self.pid, signal.SIGTERM)
         wait_until(lambda: not self.alive, self._timeout, lambda: f"{self.name} to stop:\n{self.log}")
         self.close()
 

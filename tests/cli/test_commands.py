@@ -17,7 +17,7 @@ from inngest_celery.store.database import Database
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.testing.inline import Inline
 from tests.cli.conftest import RunCli
-from tests.worker_process import ROOT
+from tests.nursery import ROOT
 
 sqlite = pytest.mark.databases("sqlite")
 

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from inngest_celery.store import schema
 from inngest_celery.store.database import Database
 from inngest_celery.store.rows import RunStatus
+from tests.nursery import ROOT
 from tests.waiting import wait_until
-from tests.worker_process import ROOT
 
 APP = """
 import os

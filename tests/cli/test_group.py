@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from inngest_celery.cli import COMMANDS, main
 from tests.cli.conftest import MODULE, RunCli
-from tests.worker_process import ROOT
+from tests.nursery import ROOT
 
 
 def test_every_command_is_listed_with_what_it_does(cli: RunCli) -> None:

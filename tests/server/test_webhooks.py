@@ -18,8 +18,8 @@ from inngest_celery.server.options import Options
 from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import schema
 from tests.functions.bench import Bench
+from tests.nursery import ROOT
 from tests.server.stage import Stage, staged
-from tests.worker_process import ROOT
 
 pytestmark = pytest.mark.databases("sqlite")
 

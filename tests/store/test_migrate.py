@@ -25,7 +25,7 @@ from inngest_celery.store.migrate import (
     upgrade,
 )
 from inngest_celery.store.rows import Step, values
-from tests.worker_process import ROOT
+from tests.nursery import ROOT
 
 PROCESSES = 3
 UPGRADE = """

@@ -14,8 +14,9 @@ import inngest_celery as inngest
 from inngest_celery.store.database import Database, DatabaseError
 from inngest_celery.store.errors import MigrationNeeded
 from inngest_celery.store.migrate import MigrationState, state_of, upgrade
+from tests.nursery import ROOT
 from tests.waiting import wait_until
-from tests.worker_process import ROOT, WorkerProcess
+from tests.worker_process import WorkerProcess
 
 APP = "tests.worker.startup_app"
 Start = Callable[..., WorkerProcess]
