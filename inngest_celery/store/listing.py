@@ -28,7 +28,10 @@ class RunFilter:
 
     Attributes:
         since, until: for the time that ``field`` names.
-        statuses, function_ids: only these; all, if empty.
+        statuses: only these; all, if empty.
+        function_ids, ids: only these; all, if ``None``.
+        event_names: only runs that events of these names started; of a batch the first one counts.
+        before: only runs whose ids sort before this one.
     """
 
     since: int | None = None
@@ -36,6 +39,9 @@ class RunFilter:
     field: RunTime = RunTime.QUEUED_AT
     statuses: Collection[RunStatus] = ()
     function_ids: Collection[str] | None = None
+    event_names: Collection[str] = ()
+    ids: Collection[str] | None = None
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,11 @@ def count(connection: sa.Connection, wanted: RunFilter) -> int:
     """Count runs. It looks at each of them."""
     query = _filtered(sa.select(sa.func.count()).select_from(schema.run), wanted)
     return int(connection.execute(query).scalar_one())
+
+
+def known(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:
+    """Give those of these ids that runs have."""
+    return set(connection.execute(sa.select(schema.run.c.id).where(schema.run.c.id.in_(run_ids))).scalars())
 
 
 def position(run: Run, field: RunTime) -> tuple[int, str]:
@@ -121,4 +132,11 @@ def _filtered(query: sa.Select[Any], wanted: RunFilter) -> sa.Select[Any]:
         query = query.where(table.c.status.in_([status.value for status in wanted.statuses]))
     if wanted.function_ids is not None:
         query = query.where(table.c.function_id.in_(sorted(wanted.function_ids)))
+    if wanted.event_names:
+        named = sa.select(schema.event.c.id).where(schema.event.c.name.in_(sorted(wanted.event_names)))
+        query = query.where(table.c.event_id.in_(named))
+    if wanted.ids is not None:
+        query = query.where(table.c.id.in_(sorted(wanted.ids)))
+    if wanted.before is not None:
+        query = query.where(table.c.id < wanted.before)
     return query

@@ -15,8 +15,9 @@ from inngest_celery.engine.spec import read_spec
 from inngest_celery.engine.terms import Terms
 from inngest_celery.store import events, functions, jobs, outcomes, runs
 from inngest_celery.store.changes import Applied
+from inngest_celery.store.conflicts import retried
 from inngest_celery.store.functions import CALL_TASK
-from inngest_celery.store.rows import JobKind, Run, Step
+from inngest_celery.store.rows import Job, JobKind, Run, Step
 from inngest_celery.worker import hints
 from inngest_celery.worker.runs import RunNotFoundError
 from inngest_celery.worker.runtime import Runtime
@@ -51,8 +52,36 @@ def rerun(
     return new_id
 
 
+@retried
+def rerun_once(runtime: Runtime, run_id: str, new_id: str) -> Sequence[Job] | None:
+    """Start a run again under an id that was chosen for it, unless there is a run with that id.
+
+    It may be repeated, also by several at once. Nobody is told of the jobs.
+
+    Returns:
+        The jobs that are due, or ``None`` if it was done before.
+
+    Raises:
+        RunNotFoundError, RerunError: as of :func:`rerun`.
+    """
+    try:
+        return starting.with_topics(runtime.database, lambda: _rerun(runtime, run_id, new_id, once=True)).jobs
+    except _DoneBefore:
+        return None
+
+
+class _DoneBefore(Exception):
+    """There is a run of the id that was chosen for the new one."""
+
+
 def _rerun(
-    runtime: Runtime, run_id: str, new_id: str, from_step: str | None, step_input: Sequence[object] | None
+    runtime: Runtime,
+    run_id: str,
+    new_id: str,
+    from_step: str | None = None,
+    step_input: Sequence[object] | None = None,
+    *,
+    once: bool = False,
 ) -> Applied:
     now = runtime.clock.now()
     with runtime.database.transaction() as connection:
@@ -66,6 +95,9 @@ def _rerun(
         if step_input is not None and function.task_name != CALL_TASK:
             raise RerunError("only a step of a function that is called over the wire can get another input")
         starting.lock_topics(connection, read_spec(function.config))
+        # Of two that do this at once, one waits here, and then sees the other's run.
+        if once and runs.lock(connection, run_id) and runs.get(connection, new_id):
+            raise _DoneBefore
         taken = _taken_over(connection, run, new_id, from_step)
         arrival = Arrival(event)
         applied = starting.start(

@@ -9,13 +9,14 @@ import strawberry
 from strawberry.types import Info
 
 from inngest_celery import ids
+from inngest_celery.engine.searching import searched, variables_of
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.graphql.connections import PageInfo, bounded, page_info
 from inngest_celery.server.graphql.loading import loader_of
 from inngest_celery.server.graphql.runs import FunctionRun, FunctionRunStatus, FunctionRunV2, Workspace, status_of
 from inngest_celery.server.graphql.scalars import ULID, UUID, Time
-from inngest_celery.server.graphql.searching import condition, searched, variables_of
 from inngest_celery.server.paging import read_cursor, write_cursor
+from inngest_celery.server.searching import condition
 from inngest_celery.server.times import instant, read_instant
 from inngest_celery.store import events, runs
 from inngest_celery.store.rows import Event as Row

@@ -10,15 +10,16 @@ import strawberry
 from strawberry.types import Info
 
 from inngest_celery import ids
+from inngest_celery.engine.searching import searched, variables_of
 from inngest_celery.server import tracing
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.graphql.apps import App, Function, function_or_unknown, uuid_of_app
 from inngest_celery.server.graphql.connections import PageInfo, bounded, page_info
 from inngest_celery.server.graphql.loading import loader_of
 from inngest_celery.server.graphql.scalars import ULID, UUID, Bytes, Time
-from inngest_celery.server.graphql.searching import condition, searched, variables_of
 from inngest_celery.server.graphql.traces import RunTraceSpan, trace_of
 from inngest_celery.server.paging import read_position, write_cursor
+from inngest_celery.server.searching import condition
 from inngest_celery.server.times import instant, instant_or_none, read_instant
 from inngest_celery.store import listing
 from inngest_celery.store.listing import Order, RunFilter, RunTime

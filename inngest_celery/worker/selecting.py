@@ -1,0 +1,118 @@
+"""Choosing runs: by what an index finds, and by an expression over each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+
+from inngest_celery.engine.searching import condition, variables_of
+from inngest_celery.store import apps, events, functions, listing
+from inngest_celery.store.listing import Order, RunFilter
+from inngest_celery.store.rows import Event, Run
+from inngest_celery.worker.control import FunctionNotRegisteredError
+from inngest_celery.worker.runtime import Runtime
+
+# So many runs are in memory at a time, with their outputs.
+SLICE = 100
+
+
+class AppNotRegisteredError(LookupError):
+    """No app of this id has registered a function. ``code`` is ``app_not_found``."""
+
+    code = "app_not_found"
+
+    def __init__(self, app_id: str) -> None:
+        super().__init__(f"No app {app_id!r} is registered. `apps list` shows all.")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which runs.
+
+    Attributes:
+        wanted: what an index finds.
+        where: an expression over ``event``, ``output`` and ``error`` that is true of them; all, if empty. Every run
+            that ``wanted`` lets through is looked at.
+
+    Example: ``Selection(RunFilter(statuses=[RunStatus.FAILED]), where="error.message.contains('bank')")``
+    """
+
+    wanted: RunFilter = field(default_factory=RunFilter)
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some runs that were chosen.
+
+    Attributes:
+        looked_at: among how many.
+        last: the last of those; the next slice begins behind it.
+        events: what started the runs, by id; empty unless it was asked for.
+    """
+
+    runs: list[Run]
+    looked_at: int
+    last: Run
+    events: dict[str, Event]
+
+
+def slices(
+    runtime: Runtime,
+    chosen: Selection,
+    order: Order | None = None,
+    *,
+    size: int | None = None,
+    with_events: bool = False,
+) -> Iterator[Slice]:
+    """Give all runs that are chosen, slice by slice: two statements each, wherever in the table it is.
+
+    Args:
+        order: the newest first, if left out.
+        size: how many are looked at for a slice; ``SLICE``, if left out.
+        with_events: whether the events that started them are wanted, too.
+
+    Raises:
+        ExpressionError: ``where`` cannot be read. That is said before anything is looked at.
+    """
+    holds = condition(chosen.where)
+    return _slices(runtime, chosen, order or Order(), size or SLICE, with_events or holds is not None)
+
+
+def _slices(runtime: Runtime, chosen: Selection, order: Order, size: int, with_events: bool) -> Iterator[Slice]:
+    holds = condition(chosen.where)
+    while True:
+        with runtime.database.autocommit() as connection:
+            found = listing.page(connection, chosen.wanted, order, size)
+            wanted_events = sorted({run.event_id for run in found}) if with_events else []
+            started_by = {event.id: event for event in events.several(connection, wanted_events)}
+        if not found:
+            return
+        held = [run for run in found if holds is None or holds(variables_of(run, started_by.get(run.event_id)))]
+        yield Slice(held, len(found), found[-1], started_by)
+        if len(found) < size:
+            return
+        order = Order(order.field, order.descending, listing.position(found[-1], order.field))
+
+
+def function_ids(runtime: Runtime, wanted: Collection[str] = (), of_apps: Collection[str] = ()) -> set[str] | None:
+    """Give the functions that are meant, by their full ids and those of their apps; ``None`` if all are.
+
+    Raises:
+        FunctionNotRegisteredError: there is no function of one of these ids.
+        AppNotRegisteredError: there is no app of one of these ids.
+    """
+    if not wanted and not of_apps:
+        return None
+    with runtime.database.autocommit() as connection:
+        known = {row.id: row.app_id for row in functions.all_of(connection)}
+        known_apps = {*known.values(), *(app.id for app in apps.all_of(connection))}
+    for each in wanted:
+        if each not in known:
+            raise FunctionNotRegisteredError(each)
+    for each in of_apps:
+        if each not in known_apps:
+            raise AppNotRegisteredError(each)
+    return {
+        each for each, app_id in known.items() if (not wanted or each in wanted) and (not of_apps or app_id in of_apps)
+    }
