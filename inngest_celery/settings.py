@@ -105,6 +105,7 @@ class Settings(BaseModel):
         description="What is served at `/w/<name>`: for each name its `provider`, `secret` and `name` or `transform`. "
         "In the environment as JSON.",
     )
+    flower_url: str = Field("", description="Where Flower is; the dashboard links Celery tasks to it.")
     pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
 
     @field_validator("dev", mode="before")

@@ -77,6 +77,7 @@ def serving(app: Celery, options: Options, host: str, port: int, gateway_port: i
         yield _port_of(listening)
     finally:
         served.state.realtime.stop()
+        served.state.live.stop()
         if served.state.gateway is not None and server.started:
             served.state.gateway.drain(_DRAIN_S)
         server.should_exit = True

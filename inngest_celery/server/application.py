@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inngest_celery.server import (
     checkpoints,
     connect,
+    dashboard,
     discovery,
     documents,
     endpoints,
@@ -79,11 +80,15 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
 
     app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.server, app.state.gateway, app.state.realtime = server, gateway, realtime
+    app.state.live = dashboard.Live(server)
     errors.install(app)
     for router in _ROUTERS:
         app.include_router(router, responses=REFUSALS)
     app.include_router(v2.router, prefix="/v2")
     app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
+    # Who may see it is not asked yet.
+    if options.dashboard and options.development:
+        dashboard.install(app)
     documents.document(app)
     app.add_middleware(Bounds)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ValidationError
 from redis import RedisError
 from sqlalchemy.exc import DataError, DBAPIError
@@ -64,13 +64,13 @@ def install(app: FastAPI) -> None:
     """Let an application answer with these errors."""
 
     @app.exception_handler(ApiError)
-    def refuse(request: Request, error: ApiError) -> JSONResponse:
+    def refuse(request: Request, error: ApiError) -> Response:
         return formed(request, error)
 
     @app.exception_handler(DatabaseError)
     @app.exception_handler(DBAPIError)
     @app.exception_handler(RedisError)
-    def refuse_for_now(request: Request, error: Exception) -> JSONResponse:
+    def refuse_for_now(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed: %s", request.method, request.url.path, error, extra={"action": "request_failed"})
         message = "The server's database or Redis does not answer. Nothing is half done; try again."
         return formed(request, ApiError(503, message, code="unavailable"))
@@ -78,17 +78,17 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(DataError)
     @app.exception_handler(UnicodeEncodeError)
     @app.exception_handler(OverflowError)
-    def refuse_value(request: Request, error: Exception) -> JSONResponse:
+    def refuse_value(request: Request, error: Exception) -> Response:
         # What no column can hold. The transaction that came upon it has written nothing.
         reason = "half of a surrogate pair" if isinstance(error, UnicodeEncodeError) else "NUL, or a number too large"
         return formed(request, ApiError(400, f"a value cannot be stored: it has {reason} in it", code="value_invalid"))
 
     @app.exception_handler(RequestValidationError)
-    def refuse_input(request: Request, error: RequestValidationError) -> JSONResponse:
+    def refuse_input(request: Request, error: RequestValidationError) -> Response:
         return formed(request, ApiError(400, first_problem(error)))
 
     @app.exception_handler(HTTPException)
-    def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
+    def refuse_request(request: Request, error: HTTPException) -> Response:
         code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(error.status_code, "invalid_request")
         response = formed(request, ApiError(error.status_code, str(error.detail), code=code))
         response.headers.update(error.headers or {})
@@ -107,8 +107,11 @@ def first_problem(error: ValidationError | RequestValidationError, whole: str = 
     return f"{place}: {first['msg']}" if place else str(first["msg"])
 
 
-def formed(request: Request, error: ApiError) -> JSONResponse:
+def formed(request: Request, error: ApiError) -> Response:
     """Give an error in the form of the interface that was asked."""
+    as_page: Callable[[Request, ApiError], Response] | None = getattr(request.state, "as_page", None)
+    if as_page is not None:
+        return as_page(request, error)
     if request.url.path.startswith(("/v2/", "/api/v2/")):
         return JSONResponse({"errors": [{"code": error.code, "message": str(error)}]}, error.status)
     return error.to_response()

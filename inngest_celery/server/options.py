@@ -17,6 +17,7 @@ class Options:
         poll_all: whether all are, and not only those whose last synchronisation failed.
         event_keys: what events may be sent with; none, any key may.
         gateway_port: where apps dial in; where everything else is served, if left out.
+        dashboard: whether there are pages for people.
     """
 
     development: bool = True
@@ -26,3 +27,4 @@ class Options:
     poll_all: bool = True
     event_keys: frozenset[str] = field(default_factory=frozenset)
     gateway_port: int | None = None
+    dashboard: bool = True

@@ -155,7 +155,7 @@ def _waiting(job: Job, wait: Wait | None) -> Waiting:
     if wait is None:
         return Waiting(job.due_at)
     is_call = wait.kind == Opcode.INVOKE.value
-    invocation = _invocation(job.subject_id, job.key) if is_call else None
+    invocation = invocation_of(job.subject_id, job.key) if is_call else None
     return Waiting(wait.expires_at, _shown_name(wait.kind, wait.event_name), wait.expression, invocation_id=invocation)
 
 
@@ -172,7 +172,7 @@ def _waited(step: Step) -> Waiting | None:
     if step.op == Opcode.INVOKE.value:
         error = given.get("error")
         in_vain = isinstance(error, dict) and error.get("name") == "InngestInvokeTimeoutError"
-        return Waiting(until, invocation_id=_invocation(step.run_id, step.id), timed_out=in_vain)
+        return Waiting(until, invocation_id=invocation_of(step.run_id, step.id), timed_out=in_vain)
     found_id = given.get("id") if step.op == Opcode.WAIT_FOR_EVENT.value else None
     name = _shown_name(step.op, waited.get("event", ""))
     return Waiting(until, name, waited.get("if"), found_id=found_id, timed_out=memo is None)
@@ -199,6 +199,6 @@ def _id(*parts: str) -> str:
     return ids.entropy_of(*parts).hex()[:16]
 
 
-def _invocation(run_id: str, key: str) -> str:
+def invocation_of(run_id: str, key: str) -> str:
     """Give the id of the event that an invoke step sends: it is made of the step."""
     return ids.derived(ids.time_of(run_id), run_id, key, INVOKED)

@@ -58,3 +58,29 @@ def of_steps(connection: sa.Connection, after: Mapping[str, int]) -> list[StepPr
         query = sa.select(*columns).where(sa.or_(*newer)).order_by(table.c.run_id, table.c.seq)
         found += [StepProgress(*row) for row in connection.execute(query)]
     return found
+
+
+def mark_of_all(connection: sa.Connection) -> tuple[object, ...]:
+    """Give what differs as soon as there is a new event or run, or a run has started or ended. It reads index ends."""
+    run, event = schema.run, schema.event
+    newest = [
+        sa.select(run.c.id).order_by(run.c.id.desc()),
+        sa.select(run.c.id).where(run.c.started_at.is_not(None)).order_by(run.c.started_at.desc(), run.c.id.desc()),
+        sa.select(run.c.id).where(run.c.ended_at.is_not(None)).order_by(run.c.ended_at.desc(), run.c.id.desc()),
+        sa.select(event.c.id).order_by(event.c.received_at.desc(), event.c.id.desc()),
+    ]
+    return tuple(connection.execute(sa.select(*(query.limit(1).scalar_subquery() for query in newest))).one())
+
+
+def mark_of_run(connection: sa.Connection, run_id: str) -> tuple[object, ...]:
+    """Give what differs as soon as something has happened in a run."""
+    run, step, attempt, job = schema.run, schema.step, schema.attempt, schema.job
+    marks = [
+        sa.select(run.c.status).where(run.c.id == run_id),
+        sa.select(sa.func.max(step.c.seq)).where(step.c.run_id == run_id),
+        sa.select(sa.func.count()).where(attempt.c.run_id == run_id),
+        sa.select(sa.func.count()).where(job.c.subject_id == run_id),
+        sa.select(sa.func.sum(job.c.fence)).where(job.c.subject_id == run_id),
+        sa.select(sa.func.max(job.c.due_at)).where(job.c.subject_id == run_id),
+    ]
+    return tuple(connection.execute(sa.select(*(query.scalar_subquery() for query in marks))).one())

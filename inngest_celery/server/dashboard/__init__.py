@@ -1,0 +1,29 @@
+"""The dashboard: pages that servers render, which work without JavaScript and are kept fresh by a little of it.
+
+A page is a GET; whatever changes something is a POST that ends in a redirect to a page. Nothing is loaded from
+elsewhere, and nothing is written into a page that its Content-Security-Policy would have to make room for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.staticfiles import StaticFiles
+
+from inngest_celery.server.dashboard import live, run, runs
+from inngest_celery.server.dashboard.live import Live as Live
+from inngest_celery.server.dashboard.rendering import errors_as_pages
+
+_STATIC = Path(__file__).with_name("static")
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(errors_as_pages)])
+for _part in (runs, run):
+    router.include_router(_part.router)
+
+
+def install(app: FastAPI) -> None:
+    """Serve the dashboard at the application's root."""
+    app.include_router(live.router, include_in_schema=False)
+    app.include_router(router)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")

@@ -1,0 +1,198 @@
+"""One run: what happened in it, what it waits for, and what can be done to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from inngest_celery.engine.spec import read_spec
+from inngest_celery.opcodes import Opcode
+from inngest_celery.server.dashboard import notices
+from inngest_celery.server.dashboard.rendering import page
+from inngest_celery.server.dashboard.waterfall import waterfall_of
+from inngest_celery.server.errors import ApiError
+from inngest_celery.server.state import Server, Serving
+from inngest_celery.server.tracing import invocation_of, trace_of
+from inngest_celery.store import details, events, functions, runs
+from inngest_celery.store.details import Details
+from inngest_celery.store.functions import CALL_TASK
+from inngest_celery.store.rows import Attempt, Event, Job, Run, RunStatus, Step
+from inngest_celery.worker import deleting
+from inngest_celery.worker.rerunning import RerunError, rerun
+from inngest_celery.worker.runs import RunEndedError, RunNotFoundError, Runs
+
+router = APIRouter()
+
+# Whoever looks at a page does not wait for workers to answer.
+_WHY_TIMEOUT_S = 0.0
+_EVENTS_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StepShown:
+    """What is known of one step.
+
+    Attributes:
+        step: its outcome; ``None`` while it has none.
+        job: what is still to be done for it.
+        given: JSON text of what it was given, if that is recorded.
+        result: JSON text of what it gave.
+        child: the run that it invoked.
+        event_id: the event that it waited for.
+    """
+
+    id: str
+    name: str
+    op: str
+    step: Step | None
+    job: Job | None
+    attempts: list[Attempt]
+    given: str | None
+    result: str | None
+    child: str | None
+    event_id: str | None
+
+
+@router.get("/run")
+def run_of_official_address(runID: str = "") -> Response:
+    """Lead an address of the official dashboard on."""
+    return RedirectResponse(f"/runs/{quote(runID, safe='')}" if runID else "/runs", status_code=307)
+
+
+@router.get("/runs/{run_id}")
+def show_run(request: Request, server: Serving, run_id: str, step: str = "") -> Response:
+    """Show a run, and one of its steps from near."""
+    now = server.runtime.clock.now()
+    run = _run(server, run_id)
+    with server.runtime.database.autocommit() as connection:
+        found = details.of_runs(connection, [run.id])[run.id]
+        function = functions.get(connection, run.function_id)
+        started_by = events.of_run(connection, run.id) if run.batch else []
+        started_by = started_by or [each for each in [events.get(connection, run.event_id)] if each]
+    name = read_spec(function.config).name if function else run.function_id
+    chosen = _step(server, run, found, step) if step else None
+    status = RunStatus(run.status)
+    return page(
+        request,
+        "run.html",
+        run=run,
+        name=name,
+        function=function,
+        now=now,
+        ended=status.ended,
+        events=started_by[:_EVENTS_SHOWN],
+        waterfall=waterfall_of(trace_of(run, name, found), now),
+        calls=[attempt for attempt in found.attempts if not attempt.step_id],
+        reasons=[] if status.ended else Runs(server.runtime.app).why(run.id, _WHY_TIMEOUT_S).reasons,
+        chosen=chosen,
+        takes_input=function is not None and function.task_name == CALL_TASK,
+        flower_url=server.settings.flower_url.rstrip("/"),
+        event_json=_event_json(started_by[0]) if started_by else None,
+    )
+
+
+def _step(server: Server, run: Run, found: Details, step_id: str) -> StepShown | None:
+    step = next((each for each in found.steps if each.id == step_id), None)
+    job = next((each for each in found.jobs if each.key == step_id), None)
+    if step is None and job is None:
+        return None
+    opts = json.loads(job.opts or "{}") if job else {}
+    op = step.op if step else str(opts.get("op") or Opcode.STEP_RUN.value)
+    invoked = invocation_of(run.id, step_id) if op == Opcode.INVOKE.value else None
+    memo = json.loads(step.memo) if step else None
+    waited_for = memo.get("id") if op == Opcode.WAIT_FOR_EVENT.value and isinstance(memo, dict) else None
+    return StepShown(
+        id=step_id,
+        name=step.name if step else job.name if job else "",
+        op=op,
+        step=step,
+        job=job,
+        attempts=[each for each in found.attempts if each.step_id == step_id],
+        given=json.dumps(opts["input"]) if opts.get("input") is not None else None,
+        result=_result(step.memo) if step else None,
+        child=_child(server, invoked) if invoked else None,
+        event_id=waited_for if isinstance(waited_for, str) else None,
+    )
+
+
+def _result(memo: str) -> str:
+    """Take what a step gave out of what is remembered of it."""
+    read = json.loads(memo)
+    if isinstance(read, dict) and len(read) == 1 and next(iter(read)) in ("data", "error"):
+        return json.dumps(next(iter(read.values())))
+    return memo
+
+
+def _child(server: Server, event_id: str) -> str | None:
+    with server.runtime.database.autocommit() as connection:
+        started = runs.of_event(connection, event_id)
+    return started[0].id if started else None
+
+
+def _event_json(event: Event) -> str:
+    return json.dumps({"name": event.name, "data": json.loads(event.data)}, indent=2, ensure_ascii=False)
+
+
+@router.post("/runs/{run_id}/cancel")
+def cancel(server: Serving, run_id: str) -> Response:
+    """Cancel a run."""
+    try:
+        Runs(server.runtime.app).cancel(_run(server, run_id).id, "cancelled in the dashboard")
+    except RunEndedError as error:
+        return notices.redirect(f"/runs/{run_id}", str(error), failed=True)
+    return notices.redirect(f"/runs/{run_id}", "The run is cancelled.")
+
+
+@router.post("/runs/{run_id}/rerun")
+def run_again(
+    server: Serving,
+    run_id: str,
+    step: Annotated[str, Form()] = "",
+    given: Annotated[str, Form(alias="input")] = "",
+) -> Response:
+    """Run a run again, from its beginning or from a step with another input."""
+    back = f"/runs/{_run(server, run_id).id}"
+    try:
+        step_input = _arguments(given)
+        new_id = rerun(server.runtime, run_id, from_step=step or None, step_input=step_input)
+    except (ValueError, RunNotFoundError) as error:
+        return notices.redirect(f"{back}?step={quote(step, safe='')}" if step else back, str(error), failed=True)
+    return notices.redirect(f"/runs/{new_id}", f"This run repeats {run_id}.")
+
+
+def _arguments(text: str) -> list[object] | None:
+    """Read the arguments for a step.
+
+    Raises:
+        RerunError: they are no JSON list.
+    """
+    if not text.strip():
+        return None
+    try:
+        read = json.loads(text)
+    except ValueError as error:
+        raise RerunError(f"The input is no JSON: {error}") from error
+    if not isinstance(read, list):
+        raise RerunError("The input is a JSON list: the arguments of the step.")
+    return read
+
+
+@router.post("/runs/{run_id}/delete")
+def delete(server: Serving, run_id: str) -> Response:
+    """Delete a run that has ended."""
+    if deleting.delete_ended(server.runtime, [_run(server, run_id).id]):
+        return notices.redirect("/runs", f"Run {run_id} is deleted.")
+    return notices.redirect(f"/runs/{run_id}", "The run has not ended: cancel it first.", failed=True)
+
+
+def _run(server: Server, run_id: str) -> Run:
+    with server.runtime.database.autocommit() as connection:
+        run = runs.get(connection, run_id)
+    if run is None:
+        raise ApiError(404, f"There is no run {run_id}. It may have been deleted.", code="run_not_found")
+    return run
