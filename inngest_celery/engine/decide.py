@@ -84,8 +84,11 @@ def _take_outcome(turn: Turn, changes: Changes, outcome: Outcome, report: Report
     if outcome.failure is not None:
         _note_failure(turn, changes, outcome, report)
     if outcome.memo is not None:
-        step = step_of(outcome, turn.run.id, queued_at=turn.job.due_at, worker=turn.worker)
-        if turn.job.kind is JobKind.SLEEP and step.id == turn.job.key:
+        # A sleep or wait is queued when it is planned: it is only over when its job is due.
+        waited = turn.job.kind in (JobKind.SLEEP, JobKind.TIMEOUT) and outcome.key == turn.job.key
+        queued_at = turn.job.created_at if waited else turn.job.due_at
+        step = step_of(outcome, turn.run.id, queued_at=queued_at, worker=turn.worker)
+        if waited and turn.job.kind is JobKind.SLEEP:
             step.waited = json.dumps({"until": turn.job.due_at})
         changes.steps.append(step)
         for event in outcome.emits:

@@ -12,7 +12,7 @@ def step_of(outcome: Outcome, run_id: str, *, queued_at: int, worker: str | None
     Args:
         outcome: its memo is there.
         run_id: the run.
-        queued_at: when its job was due, in milliseconds.
+        queued_at: when its job was due, or its wait planned, in milliseconds.
         worker: the worker that is told of it.
     """
     assert outcome.memo is not None

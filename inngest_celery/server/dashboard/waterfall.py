@@ -35,10 +35,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a waterfall."""
+    """One line of a waterfall. ``took`` is milliseconds, all its attempts together; ``None`` if it is not over."""
 
     span: Span
     bars: list[Bar]
+
+    @property
+    def took(self) -> int | None:
+        return None if self.span.ended_at is None else self.span.ended_at - _begin(self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ def waterfall_of(root: Span, now: int) -> Waterfall:
         root: the trace.
         now: milliseconds; what is not over lasts until then.
     """
-    spans = [root, *sorted(root.children, key=lambda span: (span.queued_at, span.ended_at or now))]
-    begin = min(span.queued_at for span in spans)
+    spans = [root, *sorted(root.children, key=lambda span: (_begin(span), span.ended_at or now))]
+    begin = min(_begin(span) for span in spans)
     end = max(root.ended_at or now, *(span.ended_at or begin for span in spans))
     scale = _Scale(begin, max(end - begin, 1), now if root.ended_at is None else end)
     # An attempt at the function's own code is told in the run's line, and one at a step in the step's.
@@ -71,6 +75,11 @@ def waterfall_of(root: Span, now: int) -> Waterfall:
     failed = [span for span in spans if span is not root and not span.kind]
     lines[0].bars.extend(scale.bar("failed", span.started_at, span.ended_at, span.name) for span in failed)
     return Waterfall(lines, list(scale.marks()))
+
+
+def _begin(span: Span) -> int:
+    # A step is queued anew for every attempt, and remembers the last time.
+    return min(span.queued_at, *(each.queued_at for each in span.children)) if span.children else span.queued_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +123,10 @@ def _of_a_run(span: Span, scale: _Scale) -> Iterator[Bar]:
 
 
 def _of_a_step(span: Span, scale: _Scale) -> Iterator[Bar]:
-    behind = span.queued_at
+    attempts = sorted(span.children, key=lambda each: each.started_at or 0)
+    behind = _begin(span)
     between: Kind = "queued"
-    for attempt in sorted(span.children, key=lambda each: each.started_at or 0):
+    for attempt in attempts:
         yield scale.bar(between, behind, attempt.started_at)
         yield scale.bar("failed", attempt.started_at, attempt.ended_at, attempt.name)
         behind, between = attempt.ended_at or behind, "retrying"
