@@ -6,6 +6,7 @@ Locks are always taken in the same order, so that no two transactions wait for e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -33,6 +34,28 @@ def of_event(connection: sa.Connection, event_id: str) -> list[Run]:
     table = schema.run
     wanted = sa.or_(table.c.event_id == event_id, table.c.id.in_(events.runs_of(connection, event_id)))
     return [Run(**row._mapping) for row in connection.execute(sa.select(table).where(wanted).order_by(table.c.id))]
+
+
+class StartedRun(NamedTuple):
+    """A run, and an event that has started it, alone or with others."""
+
+    event_id: str
+    id: str
+    function_id: str
+    status: int
+
+
+def started_by(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, list[StartedRun]]:
+    """Give the runs that each of these events has started, the oldest first, without what may be large."""
+    run, together = schema.run, schema.run_event
+    shown = (run.c.id, run.c.function_id, run.c.status)
+    alone = sa.select(run.c.event_id, *shown).where(run.c.event_id.in_(event_ids))
+    joined = sa.select(together.c.event_id, *shown).join(run, run.c.id == together.c.run_id)
+    query = sa.union(alone, joined.where(together.c.event_id.in_(event_ids))).order_by("id")
+    found: dict[str, list[StartedRun]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.event_id, []).append(StartedRun(*row))
+    return found
 
 
 def _one(connection: sa.Connection, run_id: str, *, for_update: bool) -> Run | None:

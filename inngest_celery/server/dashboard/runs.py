@@ -71,6 +71,8 @@ def list_runs(request: Request, server: Serving, wanted: Filter, cursor: str = "
         lasts=tuple(LAST),
         function_ids=[row.id for row in known],
         app_ids=sorted({row.app_id for row in known}),
+        # A form that is sent twice repeats each run once.
+        replay_id=bulk.new_replay_id(server.runtime),
     )
 
 
@@ -105,10 +107,9 @@ def cancel(server: Serving, wanted: Filter, run: Checked = []) -> Response:  # n
 
 
 @router.post("/runs/replay")
-def replay(server: Serving, wanted: Filter, run: Checked = []) -> Response:  # noqa: B006
+def replay(server: Serving, wanted: Filter, replay: Annotated[str, Form()], run: Checked = []) -> Response:  # noqa: B006
     """Run those that are checked again."""
-    chosen = _checked(run)
-    *_, done = [bulk.Progress(), *bulk.replay(server.runtime, chosen, bulk.new_replay_id(server.runtime))]
+    *_, done = [bulk.Progress(), *bulk.replay(server.runtime, _checked(run), replay)]
     return _back(wanted, f"{_runs(done.done)} started again", len(run) - done.done, "cannot be run again")
 
 
