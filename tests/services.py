@@ -1,8 +1,8 @@
 """Which real services can be reached, so that the tests know which part of the matrix they can run.
 
 A service is looked for at its usual local address, or where its variable says; an empty variable switches it off. One
-that is named by its variable or in ``INNGEST_TEST_REQUIRE`` (``postgres,mariadb,redis,rabbitmq,node``) must be there,
-or the run fails before its first test.
+that is named by its variable or in ``INNGEST_TEST_REQUIRE`` (``postgres,mariadb,redis,rabbitmq,node,chromium``) must
+be there, or the run fails before its first test.
 """
 
 from __future__ import annotations
@@ -79,6 +79,17 @@ def _probe_command(name: str) -> None:
         raise OSError(f"{name} or node is not on the PATH")
 
 
+def _probe_browser(names: str) -> None:
+    if browser(names) is None:
+        raise OSError(f"none of {names} is on the PATH")
+
+
+def browser(names: str | None = None) -> str | None:
+    """Give the path of the browser that drives the dashboard in tests."""
+    found = (shutil.which(name) for name in (names or SERVICES["chromium"].url).split(","))
+    return next((path for path in found if path), None)
+
+
 _SQL_REFUSALS = (sa.exc.OperationalError, sa.exc.ArgumentError)
 
 SERVICES = {
@@ -99,6 +110,8 @@ SERVICES = {
         Service("redis", "redis://127.0.0.1:6379", _probe_redis, (redis.RedisError, ValueError)),
         # Not a server: what the app on the TypeScript SDK is installed and run with.
         Service("node", "npm", _probe_command, (OSError,)),
+        # No server either.
+        Service("chromium", "chromium,chromium-browser,google-chrome", _probe_browser, (OSError,)),
         Service("rabbitmq", "amqp://guest:guest@127.0.0.1:5672//", _probe_rabbitmq, (OperationalError, OSError)),
     )
 }
