@@ -81,7 +81,9 @@ def test_a_run_shows_when_it_did_what(page: Page, stage: Stage) -> None:
     page.goto(f"/run?runID={run.id}")
     expect(page).to_have_url(f"{stage.url}/runs/{run.id}")
     names = page.locator("a.line .name")
-    expect(names).to_have_text(["order", "charge attempt 2", "cool down Sleep", "ship InvokeFunction", "paid WaitForEvent"])
+    expect(names).to_have_text(
+        ["order", "charge attempt 2", "cool down Sleep", "ship InvokeFunction", "paid WaitForEvent"]
+    )
     expect(page.locator("a.line .took").nth(2)).to_have_text("5 min 0 s")
     kinds = page.locator("a.line").nth(1).locator("rect").evaluate_all("bars => bars.map(bar => bar.classList[0])")
     assert kinds == ["queued", "failed", "retrying", "completed"]
