@@ -17,11 +17,12 @@ from rich.console import Console
 from benchmarks import growth, report, stacks
 from benchmarks.contest import WAYS, contest
 from benchmarks.figures import compare
+from benchmarks.pages import pages
 from benchmarks.remote import remote
 
 RESULTS = Path(__file__).with_name("results.json")
 _IMPORT_TARGET = 0.3
-_PARTS = (*WAYS, "remote", "growth", "import")
+_PARTS = (*WAYS, "remote", "growth", "pages", "import")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,6 +76,10 @@ def _measure(console: Console, name: str, options: argparse.Namespace) -> dict[s
             grown = growth.long_runs(stack, options.lengths, say) | growth.many_rows(stack, options.rows, say)
             report.show_pairs(console, "How cost grows", grown)
             found["growth"] = grown
+        if "pages" in options.only and name == _FIRST:
+            taken = pages(stack, options.runs, say)
+            report.show_pairs(console, f"The dashboard's pages beside {options.runs:,} runs", taken)
+            found["pages"] = taken
     return found
 
 
@@ -91,6 +96,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     share = 10 if options.quick else 1
     options.lone, options.burst, options.rows = 50 // share, 500 // share, 100_000 // share
+    options.runs = 5_000_000 // share
     options.lengths = [length // share for length in (125, 250, 500, 1000)]
     return options
 

@@ -24,7 +24,7 @@ from tests.worker_process import WorkerProcess
 
 _STACK = "postgres + redis"
 # As in production.
-_SETTINGS: dict[str, object] = {"lease": 30, "hint_timeout": 10, "sweep_interval": 1, "horizon": 60}
+_SETTINGS: dict[str, Any] = {"lease": 30, "hint_timeout": 10, "sweep_interval": 1, "horizon": 60}
 _WATCHED_S = 20.0
 
 
