@@ -73,9 +73,9 @@ def replay(
     """Run many runs again: those that are chosen; only failed ones, unless --status says otherwise.
 
     They are counted first, and on a terminal you are asked. Each is repeated on its events as they were, by the
-    function as it is now; idempotency and rate limits do not count. The replay's id is printed. If it is interrupted, give the
-    same options and --resume with that id: it goes on, and repeats no run twice. The exit status is 1 if some cannot be
-    repeated, because their function is gone.
+    function as it is now; idempotency and rate limits do not count. The replay's id is printed. If it is interrupted,
+    give the same options and --resume with that id: it goes on, and repeats no run twice. The exit status is 1 if some
+    cannot be repeated, because their function is gone.
 
     \b
     Example:
