@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inngest_celery.server import (
@@ -21,6 +22,7 @@ from inngest_celery.server import (
     events,
     graphql,
     info,
+    mcp,
     runs,
     syncing,
     v1,
@@ -68,7 +70,8 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
         tasks = [asyncio.create_task(discovery.look(server)), asyncio.create_task(onlookers.tell())]
         if gateway is not None:
             gateway.start()
-        yield
+        async with endpoint.running():
+            yield
         if gateway is not None:
             await run_in_threadpool(gateway.end)
         for task in tasks:
@@ -85,6 +88,8 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     app.include_router(v2.router, prefix="/v2")
     app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
     documents.document(app)
+    endpoint = mcp.Endpoint(server, app)
+    app.router.routes.append(Route("/mcp", endpoint))
     app.add_middleware(Bounds)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(_SaysItsKind, kind=server.kind)

@@ -37,7 +37,7 @@ def invoke(
     """Store the call of a function, and have it routed.
 
     Args:
-        function_id: its full id.
+        function_id: its full id, or the UUID that stands for it on the wire.
         data: what it gets as its event's data.
         user: what it gets as its event's user.
 
@@ -52,12 +52,12 @@ def invoke(
     given = {name: value for name, value in data.items() if name != "_inngest"}
     check_events([Event(name="invoke", data=given)])
     with runtime.database.autocommit() as connection:
-        function = functions.get(connection, function_id)
+        function = functions.find(connection, function_id)
     if function is None or function.archived_at is not None:
         raise FunctionNotRegisteredError(function_id)
     now = runtime.clock.now()
     run_id, event_id = ids.new(now), ids.new(now)
-    call = encode({**given, "_inngest": {"fn_id": function_id, "run_id": run_id}})
+    call = encode({**given, "_inngest": {"fn_id": function.id, "run_id": run_id}})
     extra = json.dumps({"user": dict(user)}) if user else None
     Outbox(runtime).store([rows.Event(event_id, INVOKED, event_id, call, now, now, extra)])
     return Called(run_id, event_id)
