@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from inngest_celery.cli.group import HasApp
     from inngest_celery.store.functions import FunctionRow
 
     TextType = click.ParamType[str]
@@ -45,7 +46,7 @@ def _offered(ctx: click.Context, incomplete: str, value: Callable[[FunctionRow],
     if not isinstance(app, str):
         return []
     try:
-        with runtime_for(Target(app)) as runtime, runtime.database.autocommit() as connection:
+        with runtime_for(cast("HasApp", Target(app))) as runtime, runtime.database.autocommit() as connection:
             found = {value(row) for row in functions.all_of(connection)}
     except (click.ClickException, LookupError, ValueError, RuntimeError, Error):
         # Whatever is wrong, the command itself says it.

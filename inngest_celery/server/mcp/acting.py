@@ -54,9 +54,9 @@ class ReplayArguments(Choice):
 def cancel(server: Server, given: CancelArguments) -> object:
     """Cancel runs that have not ended: by their ids, or all that a filter chooses.
 
-    Call it with dryRun first, which is the default: it counts them. Tell that number to whoever asked, and call it again
-    with dryRun false. It cannot be undone, but replay runs them again. If "complete" is false, time was up: call it again
-    with the same arguments. For one run cancel_run will do.
+    Call it with dryRun first, which is the default: it counts them. Tell that number to whoever asked, and call it
+    again with dryRun false. It cannot be undone, but replay runs them again. If "complete" is false, time was up: call
+    it again with the same arguments. For one run cancel_run will do.
     """
     chosen = bulk.to_cancel(server.runtime, _selection(server, given))
     if given.dry_run:

@@ -1,7 +1,7 @@
 """Tools made of the routes of REST v2: those whose description in the OpenAPI document names one.
 
-A call is a request to the route itself, within this process and with the caller's own right. So what is checked, refused
-and answered there is here.
+A call is a request to the route itself, within this process and with the caller's own right. So what is checked,
+refused and answered there is here.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Route:
 def tools_of(app: FastAPI) -> Iterator[Tool]:
     """Make the tools of an application's routes."""
     document = app.openapi()
-    definitions = {f"{name}": schema for name, schema in document["components"]["schemas"].items()}
+    definitions = document["components"]["schemas"]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             if TOOL in operation:
@@ -85,8 +85,14 @@ def _tool(method: str, path: str, operation: dict[str, Any], definitions: dict[s
     async def call(caller: Caller, arguments: dict[str, Any]) -> object:
         return await _request(caller, route, arguments)
 
-    name: str = operation[TOOL]
-    return Tool(name, operation["description"], schema, call, reads=method == "GET", destroys=name == "cancel_run")
+    return Tool(
+        operation[TOOL],
+        operation["description"],
+        schema,
+        call,
+        reads=method == "GET",
+        destroys=operation[TOOL] == "cancel_run",
+    )
 
 
 def _body(operation: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -31,11 +31,13 @@ class GrepArguments(Arguments):
 
 def list_docs(server: Server, given: NoArguments) -> object:
     """List the pages of this server's documentation, with their paths for read_doc."""
-    return {"docs": [{"path": path, "title": title, "characters": len(text)} for path, (title, text) in pages().items()]}
+    return {
+        "docs": [{"path": path, "title": title, "characters": len(text)} for path, (title, text) in pages().items()]
+    }
 
 
 def read_doc(server: Server, given: DocArguments) -> object:
-    """Read one page of the documentation, in Markdown. list_docs has the paths; grep_docs finds words in all of them."""
+    """Read one page of the documentation, in Markdown. list_docs has the paths; grep_docs searches all of them."""
     if given.path not in pages():
         raise ToolError("doc_not_found", f"There is no page {given.path[:100]!r}. There are: {', '.join(pages())}.")
     title, text = pages()[given.path]
@@ -45,11 +47,13 @@ def read_doc(server: Server, given: DocArguments) -> object:
 def grep_docs(server: Server, given: GrepArguments) -> object:
     """Find lines of the documentation by a regular expression, with the page that each is on."""
     # Linear in the text, whatever the pattern is.
-    import re2
+    import re2  # type: ignore[import-untyped]
 
+    options = re2.Options()
+    options.case_sensitive, options.log_errors = False, False
     try:
-        pattern = re2.compile(f"(?i){given.pattern}")
-    except re2.error as error:
+        pattern = re2.compile(given.pattern, options=options)
+    except (re2.error, UnicodeEncodeError) as error:
         raise ToolError("pattern_invalid", f"This is no regular expression: {error}.") from error
     found = [
         {"path": path, "line": number, "text": line}
@@ -68,9 +72,7 @@ def pages() -> dict[str, tuple[str, str]]:
     blank = _FENCE.sub(lambda code: re.sub(r"[^\n]", " ", code[0]), text)
     found = [("Overview", 0)] + [(match[1].strip(), match.start()) for match in _HEADING.finditer(blank)]
     ends = [start for _, start in found[1:]] + [len(text)]
-    return {
-        _slug(title): (title, text[start:end].strip()) for (title, start), end in zip(found, ends, strict=True)
-    }
+    return {_slug(title): (title, text[start:end].strip()) for (title, start), end in zip(found, ends, strict=True)}
 
 
 def _slug(title: str) -> str:

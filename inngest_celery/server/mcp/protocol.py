@@ -37,9 +37,10 @@ _OWN = (
 )
 _INSTRUCTIONS = """\
 This server runs durable functions: an event triggers functions, each starts a run, and a run is made of steps that are
-retried and recorded. Begin with list_runs or get_apps to see what there is. To try a function: invoke_function_sync, or
-send_event and then get_event_runs. If a run does not go on, ask why. get_run_trace has its steps and errors. Before many
-runs are cancelled or replayed, count them with dryRun. The documentation is behind list_docs, read_doc and grep_docs."""
+retried and recorded. Begin with list_runs or get_apps to see what there is. To try a function: invoke_function_sync,
+or send_event and then get_event_runs. If a run does not go on, ask why. get_run_trace has its steps and errors. Before
+many runs are cancelled or replayed, count them with dryRun. The documentation is behind list_docs, read_doc and
+grep_docs."""
 # Characters. More fills a model's memory with one answer.
 _MOST = 100_000
 
@@ -97,7 +98,9 @@ async def _called(
         return _refused(error.code, str(error))
     except (DBAPIError, RedisError) as error:
         logger.error("The tool %s failed: %s", params.name, error, extra={"action": "tool_failed"})
-        return _refused("unavailable", "The server's database or Redis does not answer. Nothing is half done; try again.")
+        return _refused(
+            "unavailable", "The server's database or Redis does not answer. Nothing is half done; try again."
+        )
     except (LookupError, ValueError, RuntimeError) as error:
         code = getattr(error, "code", None)
         if not isinstance(code, str):

@@ -24,7 +24,9 @@ class EventArguments(Arguments):
     data: dict[str, Any] = Field(default_factory=dict, description="What the functions read as event.data.")
     user: dict[str, Any] | None = Field(None, description="What they read as event.user.")
     event_id_seed: str | None = Field(
-        None, description="The same seed again is the same event: it starts no second run. Give one before you repeat a call."
+        None,
+        description="The same seed again is the same event, and starts no second run: give one if you may repeat the "
+        "call.",
     )
 
 
@@ -53,8 +55,8 @@ def send_event(server: Server, given: EventArguments) -> object:
 async def invoke_function_sync(server: Server, given: CallArguments) -> object:
     """Call a function, whatever triggers it, and wait for what comes of it.
 
-    Gives the run with its output, or with its error if it failed. If it has not ended in time it goes on, and "ended" is
-    false: ask poll_run_status for it later, or why for what it waits for. Do not call it again for that.
+    Gives the run with its output, or with its error if it failed. If it has not ended in time it goes on, and "ended"
+    is false: ask poll_run_status for it later, or why for what it waits for. Do not call it again for that.
     """
     called = await run_in_threadpool(invoking.invoke, server.runtime, given.function_id, given.data, given.user)
     run = await _ended(server, called.event_id, given.timeout)

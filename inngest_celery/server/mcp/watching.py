@@ -41,8 +41,8 @@ def get_run_status(server: Server, given: RunArguments) -> object:
 async def poll_run_status(server: Server, given: PollArguments) -> object:
     """Wait until all of these runs have ended, or time is up, and tell how each stands.
 
-    "allEnded" tells whether they have. What has no run yet is in "unknown": it may start in a moment. Use this instead of
-    asking get_run_status again and again.
+    "allEnded" tells whether they have. What has no run yet is in "unknown": it may start in a moment. Use this instead
+    of asking get_run_status again and again.
     """
     loop = asyncio.get_running_loop()
     give_up_at, pause = loop.time() + given.timeout, given.poll_interval / 1000
@@ -60,8 +60,8 @@ async def poll_run_status(server: Server, given: PollArguments) -> object:
 def why(server: Server, given: RunArguments) -> object:
     """Explain what a run waits for right now, or how it ended, and what would change that.
 
-    Each reason has a stable code, a text and an advice: the sleep or event that it waits for, the limit and its place in
-    line, the worker that is missing, the function that is paused. Use it whenever a run does not go on as expected.
+    Each reason has a stable code, a text and an advice: the sleep or event that it waits for, the limit and its place
+    in line, the worker that is missing, the function that is paused. Use it whenever a run does not go on as expected.
     """
     found = Runs(server.runtime.app).why(given.run_id, _WORKERS_S)
     run = shapes.of_info(found.run) if found.run is not None else None
