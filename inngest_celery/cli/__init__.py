@@ -30,8 +30,9 @@ COMMANDS = {
 _EXIT = """\b
 Exit status:
   0  done
-  1  it was done, and the answer is no: doctor, migrate --check; a run did not complete: invoke --wait, runs wait, runs
-     watch; some runs cannot be repeated: replay; or you said no
+  1  done, and the answer is no: a check found something (doctor, migrate --check),
+     a run did not complete (invoke --wait, runs wait, runs watch), some runs
+     cannot be repeated (replay); or you were asked, and said no
   2  wrong usage, input or settings
   3  there is no such run, event, function, app or limit, or its state does not allow it
   4  the database or the broker cannot be used

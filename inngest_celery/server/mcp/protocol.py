@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 
+from inngest_celery.sdk.errors import Error
 from inngest_celery.server.errors import ApiError, first_problem
 from inngest_celery.server.mcp import acting, manual, sending, watching
 from inngest_celery.server.mcp.generated import tools_of
@@ -101,11 +102,11 @@ async def _called(
         return _refused(
             "unavailable", "The server's database or Redis does not answer. Nothing is half done; try again."
         )
-    except (LookupError, ValueError, RuntimeError) as error:
+    except (LookupError, ValueError, RuntimeError, Error) as error:
         code = getattr(error, "code", None)
         if not isinstance(code, str):
             raise
-        return _refused(code, str(error))
+        return _refused(str(code), str(error))
 
 
 def _told(value: object) -> types.CallToolResult:
