@@ -10,23 +10,33 @@ import click
 from inngest_celery.cli.group import Commands, Target
 
 COMMANDS = {
+    "apps": "inngest_celery.cli.apps:apps",
+    "cancel": "inngest_celery.cli.bulk:cancel",
     "dev": "inngest_celery.cli.dev:dev",
     "doctor": "inngest_celery.cli.doctor:doctor",
+    "events": "inngest_celery.cli.events:events",
+    "export": "inngest_celery.cli.export:export",
     "functions": "inngest_celery.cli.functions:functions",
+    "invoke": "inngest_celery.cli.invoke:invoke",
     "limits": "inngest_celery.cli.limits:limits",
     "migrate": "inngest_celery.cli.migrate:migrate",
+    "replay": "inngest_celery.cli.bulk:replay",
     "runs": "inngest_celery.cli.runs:runs",
     "send": "inngest_celery.cli.send:send",
     "start": "inngest_celery.cli.start:start",
     "why": "inngest_celery.cli.why:why",
+    "worker": "inngest_celery.cli.worker:worker",
 }
 _EXIT = """\b
 Exit status:
   0  done
-  1  a check found something: doctor, migrate --check
+  1  done, and the answer is no: a check found something (doctor, migrate --check),
+     a run did not complete (invoke --wait, runs wait, runs watch), some runs
+     cannot be repeated (replay); or you were asked, and said no
   2  wrong usage, input or settings
-  3  there is no such run, function or limit, or its state does not allow it
+  3  there is no such run, event, function, app or limit, or its state does not allow it
   4  the database or the broker cannot be used
+  5  it has not ended in time, and goes on
 Errors end with a stable code in parentheses."""
 _COMPLETION = """\b
 Completion in bash (zsh and fish alike):

@@ -1,4 +1,4 @@
-"""``functions``: list those that are registered; pause, drain or archive one."""
+"""``functions``: list those that are registered; look at one, call it, pause, drain or archive it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from inngest_celery.cli.completion import FunctionId
 from inngest_celery.cli.group import Failure, HasApp, runtime_for
+from inngest_celery.cli.invoke import invoke
 
 if TYPE_CHECKING:
     from inngest_celery.store.functions import FunctionRow
+    from inngest_celery.store.rows import Run
+
+_SHOWN_RUNS = 10
 
 
 @click.group()
 def functions() -> None:
-    """List functions; pause, drain or archive one."""
+    """List functions; look at one, call it, pause, drain or archive it."""
+
+
+functions.add_command(invoke)
 
 
 @functions.command("list")
@@ -46,7 +54,30 @@ def list_(target: HasApp, as_json: bool) -> None:
 
 
 @functions.command()
-@click.argument("function_id")
+@click.argument("function_id", type=FunctionId())
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.pass_obj
+def show(target: HasApp, function_id: str, as_json: bool) -> None:
+    """Show a function: what triggers it, its configuration, and its newest runs."""
+    from inngest_celery.cli import output
+    from inngest_celery.store import functions as function_rows
+    from inngest_celery.store import listing
+    from inngest_celery.store.listing import Order, RunFilter
+    from inngest_celery.worker.control import FunctionNotRegisteredError
+
+    with runtime_for(target) as runtime, runtime.database.autocommit() as connection:
+        row = function_rows.find(connection, function_id)
+        if row is None:
+            raise FunctionNotRegisteredError(function_id)
+        newest = listing.page(connection, RunFilter(function_ids=[row.id]), Order(), _SHOWN_RUNS)
+    if as_json:
+        output.print_json({**_as_json(row), "newest_runs": [run.id for run in newest]})
+    else:
+        _show(row, newest)
+
+
+@functions.command()
+@click.argument("function_id", type=FunctionId())
 @click.option("--hold", is_flag=True, help="Keep new runs, to start when the function goes on; else they are skipped.")
 @click.pass_obj
 def pause(target: HasApp, function_id: str, hold: bool) -> None:
@@ -59,7 +90,7 @@ def pause(target: HasApp, function_id: str, hold: bool) -> None:
 
 
 @functions.command()
-@click.argument("function_id")
+@click.argument("function_id", type=FunctionId())
 @click.pass_obj
 def resume(target: HasApp, function_id: str) -> None:
     """Let a function start runs again, those that were held first."""
@@ -71,7 +102,7 @@ def resume(target: HasApp, function_id: str) -> None:
 
 
 @functions.command()
-@click.argument("function_id")
+@click.argument("function_id", type=FunctionId())
 @click.option("--wait", is_flag=True, help="Return when the last of its runs has ended.")
 @click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this.")
 @click.pass_obj
@@ -93,7 +124,7 @@ def drain(target: HasApp, function_id: str, wait: bool, timeout: float | None) -
 
 
 @functions.command()
-@click.argument("function_id")
+@click.argument("function_id", type=FunctionId())
 @click.pass_obj
 def archive(target: HasApp, function_id: str) -> None:
     """Let a function start no more runs. The runs that it has go on.
@@ -110,6 +141,25 @@ def archive(target: HasApp, function_id: str) -> None:
                 f"No function {function_id!r} is registered, or it is archived. `functions list` shows all.",
             )
     click.echo(f"{function_id} is archived.")
+
+
+def _show(row: FunctionRow, newest: list[Run]) -> None:
+    from rich.text import Text
+
+    from inngest_celery.cli import output
+
+    out = output.console()
+    out.print(Text.assemble((row.id, "bold"), f"  version {row.version}, queue {row.queue}"))
+    state = f"paused: {row.paused}" if row.paused else "starts runs"
+    if row.archived_at:
+        state = f"archived {output.instant(row.archived_at)}"
+    out.print(Text(f"  {state}, registered {output.instant(row.updated_at)}"))
+    out.print(Text(f"  triggers: {_triggers(row)}"))
+    out.print_json(row.config)
+    listed = output.table("RUN", "STATUS", "CREATED")
+    for run in newest:
+        listed.add_row(run.id, output.status_text(run.status), output.instant(run.created_at))
+    out.print(listed if newest else "No runs.")
 
 
 def _triggers(row: FunctionRow) -> str:

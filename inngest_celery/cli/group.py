@@ -104,7 +104,7 @@ class Target:
 def app_of(target: HasApp) -> Celery:
     """Give the Celery app with all of its tasks and functions, as a worker would see it."""
     app = target.app
-    _join_dev_stack(app)
+    join_dev_stack(app)
     app.loader.import_default_modules()
     return app
 
@@ -120,7 +120,7 @@ def runtime_for(target: HasApp) -> Iterator[Runtime]:
         yield runtime
 
 
-def _join_dev_stack(app: Celery) -> None:
+def join_dev_stack(app: Celery) -> None:
     """Let an app without a broker use the one that ``dev`` runs in this directory, where it has run one."""
     if not app.conf.broker_url and _PORT_FILE.is_file():
         os.environ["CELERY_BROKER_URL"] = f"redis://127.0.0.1:{_PORT_FILE.read_text()}/0"
@@ -129,4 +129,6 @@ def _join_dev_stack(app: Celery) -> None:
 def _status(code: str) -> int:
     if code.endswith(("_not_found", "_already_ended", "_archived")):
         return 3
+    if code in ("run_not_ended", "function_not_idle"):
+        return 5
     return 4 if code.startswith(("database_", "broker_", "embedded_")) else 2

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from inngest_celery.cli.output import duration, instant, iso, status_text, table
+from inngest_celery.cli.shapes import read, step_shape
 from inngest_celery.cli.timeline import timeline
 from inngest_celery.store.history import History
 from inngest_celery.store.jobs import HELD_MS
@@ -47,36 +48,21 @@ def as_json(history: History) -> dict[str, object]:
         "created_at": iso(run.created_at),
         "started_at": iso(run.started_at),
         "ended_at": iso(run.ended_at),
-        "output": _read(run.output),
+        "output": read(run.output),
         "parent_run_id": run.parent_run_id,
         "event": history.event
         and {
             "id": history.event.id,
             "name": history.event.name,
-            "data": _read(history.event.data),
+            "data": read(history.event.data),
             "ts": iso(history.event.ts),
         },
-        "steps": [
-            {
-                "id": step.name,
-                "hash": step.id,
-                "op": step.op,
-                "failed": step.failed,
-                "attempts": step.attempt + 1,
-                "queued_at": iso(step.queued_at),
-                "started_at": iso(step.started_at),
-                "ended_at": iso(step.ended_at),
-                "result": _read(step.memo),
-                "worker": step.worker,
-                "task_id": step.task_id,
-            }
-            for step in history.steps
-        ],
+        "steps": [step_shape(step) for step in history.steps],
         "failed_attempts": [
             {
                 "step": attempt.name or None,
                 "attempt": attempt.attempt + 1,
-                "error": _read(attempt.error),
+                "error": read(attempt.error),
                 "started_at": iso(attempt.started_at),
                 "ended_at": iso(attempt.ended_at),
                 "retry_at": iso(attempt.retry_at),
@@ -162,14 +148,10 @@ def _job(job: Job, now: int) -> str:
 
 
 def _output(history: History) -> str:
-    value = _read(history.run.output)
+    value = read(history.run.output)
     if history.run.status == RunStatus.FAILED and isinstance(value, dict):
         return f"{value.get('name')}: {value.get('message')}\n{value.get('stack') or ''}".rstrip()
     return _short(json.dumps(value, indent=2, ensure_ascii=False), _LONGEST)
-
-
-def _read(text: str | None) -> object:
-    return None if text is None else json.loads(text)
 
 
 def _short(text: str, longest: int = 200) -> str:

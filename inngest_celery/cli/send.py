@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-from typing import Any
-
 import click
 
 from inngest_celery.cli.group import HasApp, runtime_for
+from inngest_celery.cli.inputs import read_object
 
 
 @click.command()
@@ -29,26 +25,8 @@ def send(target: HasApp, name: str, data: str, event_id: str, ts: int) -> None:
     from inngest_celery.sdk.sending import check_events
     from inngest_celery.worker.outbox import outbox
 
-    event = Event(name=name, data=_read(data), id=event_id, ts=ts)
+    event = Event(name=name, data=read_object(data, "--data"), id=event_id, ts=ts)
     check_events([event])
     with runtime_for(target) as runtime:
         for stored_id in outbox(runtime.app).send([event]):
             click.echo(stored_id)
-
-
-def _read(data: str) -> dict[str, Any]:
-    text = data
-    if data == "-":
-        text = sys.stdin.read()
-    elif data.startswith("@"):
-        try:
-            text = Path(data[1:]).read_text()
-        except OSError as error:
-            raise click.BadParameter(f"cannot read {data[1:]}: {error.strerror}", param_hint="--data") from error
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise click.BadParameter(f"this is not JSON: {error}", param_hint="--data") from error
-    if not isinstance(value, dict):
-        raise click.BadParameter('an event\'s data is a JSON object, such as {"id": 1}', param_hint="--data")
-    return value

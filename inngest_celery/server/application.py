@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inngest_celery.server import (
@@ -22,6 +23,7 @@ from inngest_celery.server import (
     events,
     graphql,
     info,
+    mcp,
     runs,
     syncing,
     v1,
@@ -69,7 +71,8 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
         tasks = [asyncio.create_task(discovery.look(server)), asyncio.create_task(onlookers.tell())]
         if gateway is not None:
             gateway.start()
-        yield
+        async with endpoint.running():
+            yield
         if gateway is not None:
             await run_in_threadpool(gateway.end)
         for task in tasks:
@@ -90,6 +93,8 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     if options.dashboard and options.development:
         dashboard.install(app)
     documents.document(app)
+    endpoint = mcp.Endpoint(server, app)
+    app.router.routes.append(Route("/mcp", endpoint))
     app.add_middleware(Bounds)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(_SaysItsKind, kind=server.kind)

@@ -32,13 +32,13 @@ def document(app: FastAPI) -> None:
 def body_of(schema: dict[str, Any] | type[BaseModel]) -> dict[str, Any]:
     """Give what documents the JSON body of a route that reads it by itself."""
     if not isinstance(schema, dict):
-        schema = _inlined(schema.model_json_schema())
+        schema = schema.model_json_schema()
+        schema = inlined(schema, schema.pop("$defs", {}))
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+def inlined(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Put definitions where they are referred to: a schema within a document has no definitions of its own."""
-    definitions = schema.pop("$defs", {})
 
     def put(part: Any) -> Any:
         if isinstance(part, dict):
@@ -46,5 +46,5 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
             return put(definitions[name]) if name in definitions else {key: put(value) for key, value in part.items()}
         return [put(each) for each in part] if isinstance(part, list) else part
 
-    inlined: dict[str, Any] = put(schema)
-    return inlined
+    made: dict[str, Any] = put(schema)
+    return made

@@ -144,6 +144,15 @@ def steps(connection: sa.Connection, run_id: str) -> list[Step]:
     return [Step(**row._mapping) for row in connection.execute(query)]
 
 
+def steps_of(connection: sa.Connection, run_ids: Sequence[str]) -> dict[str, list[Step]]:
+    """Give the steps of several runs, by run; see :func:`steps`."""
+    table = schema.step
+    found: dict[str, list[Step]] = {}
+    for row in connection.execute(sa.select(table).where(table.c.run_id.in_(run_ids)).order_by(*ORDER)):
+        found.setdefault(row.run_id, []).append(Step(**row._mapping))
+    return found
+
+
 def attempts(connection: sa.Connection, run_id: str) -> list[Attempt]:
     table = schema.attempt
     query = sa.select(table).where(table.c.run_id == run_id)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from inngest_celery import ids
+from inngest_celery.crash import crash_point
 from inngest_celery.engine.cancelling import cancel_run
 from inngest_celery.store import listing
 from inngest_celery.store.conflicts import retried
@@ -191,6 +192,7 @@ def _replay_one(runtime: Runtime, run_id: str, new_id: str, progress: Progress, 
     if due is None:
         progress.before += 1
         return
+    crash_point("bulk_replayed")
     hints.publish(runtime, due)
     progress.done += 1
 

@@ -1,4 +1,4 @@
-"""Choosing runs: by what an index finds, and by an expression over each of them."""
+"""Choosing runs and events: by what an index finds, and by an expression over each of them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,23 @@ class Selection:
     """
 
     wanted: RunFilter = field(default_factory=RunFilter)
+    where: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventSelection:
+    """Which events. Times are milliseconds, and count when an event was received.
+
+    Attributes:
+        names: only these; all, if empty.
+        internal: whether those count that are made here.
+        where: an expression over ``event``; all, if empty.
+    """
+
+    names: Collection[str] = ()
+    since: int | None = None
+    until: int | None = None
+    internal: bool = False
     where: str | None = None
 
 
@@ -116,3 +133,43 @@ def function_ids(runtime: Runtime, wanted: Collection[str] = (), of_apps: Collec
     return {
         each for each, app_id in known.items() if (not wanted or each in wanted) and (not of_apps or app_id in of_apps)
     }
+
+
+def event_slices(
+    runtime: Runtime, chosen: EventSelection, *, before: str | None = None, size: int | None = None
+) -> Iterator[tuple[list[Event], int, str]]:
+    """Give all events that are chosen, the newest first; each time with how many were looked at, and the last one's id.
+
+    Args:
+        before: only those that came before the one with this id.
+        size: how many are looked at for a slice; ``SLICE``, if left out.
+
+    Raises:
+        ExpressionError: ``where`` cannot be read. That is said before anything is looked at.
+    """
+    condition(chosen.where)
+    return _event_slices(runtime, chosen, before, size or SLICE)
+
+
+def _event_slices(
+    runtime: Runtime, chosen: EventSelection, before: str | None, size: int
+) -> Iterator[tuple[list[Event], int, str]]:
+    holds = condition(chosen.where)
+    while True:
+        with runtime.database.autocommit() as connection:
+            found = events.page(
+                connection,
+                limit=size,
+                before=before,
+                names=sorted(chosen.names),
+                # A page leaves out the times themselves, and milliseconds are whole.
+                since=None if chosen.since is None else chosen.since - 1,
+                until=chosen.until,
+                internal=chosen.internal,
+            )
+        if not found:
+            return
+        before = found[-1].id
+        yield [each for each in found if holds is None or holds(variables_of(None, each))], len(found), before
+        if len(found) < size:
+            return

@@ -68,7 +68,7 @@ def test_runs_are_listed(cli: RunCli, inline: Inline) -> None:
     assert "shop-order" in output
 
     def listed(*options: str) -> list[str]:
-        return [run["id"] for run in json.loads(cli("runs", "list", "--json", *options).output)]
+        return [run["id"] for run in json.loads(cli("runs", "list", "--json", *options).stdout)]
 
     assert listed() == [second.id, first.id]
     assert listed("--status", "failed") == [second.id]
@@ -182,7 +182,7 @@ def test_a_paused_function_skips_or_holds_new_runs(cli: RunCli, inline: Inline) 
 def test_a_function_is_drained(cli: RunCli, inline: Inline) -> None:
     [run] = inline.send(inngest.Event(name="shop/ordered", data={"id": 1}))
     assert "is being drained" in cli("functions", "drain", "shop-order").output
-    waited = cli("functions", "drain", "shop-order", "--wait", "--timeout", "0", status=2)
+    waited = cli("functions", "drain", "shop-order", "--wait", "--timeout", "0", status=5)
     assert "(function_not_idle)" in waited.output
     inline.runs.cancel(run.id)
     assert "has nothing left to do" in cli("functions", "drain", "shop-order", "--wait").output

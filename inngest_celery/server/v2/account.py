@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from inngest_celery import ids
 from inngest_celery.server.state import Serving
 from inngest_celery.server.v2.shapes import Answer, Listed, Shape, answered, listed
+from inngest_celery.server.v2.tools import as_tool
 
 open_router = APIRouter()
 router = APIRouter()
@@ -34,7 +35,7 @@ class Key(Shape):
     environment: str
 
 
-@open_router.get("/health")
+@open_router.get("/health", openapi_extra=as_tool("health"))
 def health(server: Serving) -> Answer[Health]:
     """Tell that the server answers."""
     return answered(server, Health())

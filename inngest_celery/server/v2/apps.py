@@ -26,6 +26,7 @@ from inngest_celery.server.v2.shapes import (
     function_shape,
     listed,
 )
+from inngest_celery.server.v2.tools import as_tool
 from inngest_celery.store import apps, functions, listing
 from inngest_celery.store.apps import AppRow
 from inngest_celery.store.functions import FunctionRow
@@ -55,7 +56,7 @@ class Invoked(Shape):
     run_id: str
 
 
-@router.get("")
+@router.get("", openapi_extra=as_tool("get_apps"))
 def list_apps(server: Serving) -> Listed[AppShape]:
     """Give all apps that are called over the wire."""
     with server.runtime.database.autocommit() as connection:
@@ -65,27 +66,27 @@ def list_apps(server: Serving) -> Listed[AppShape]:
     return listed(server, shapes, None, more=False, limit=max(len(shapes), 1))
 
 
-@router.get("/{app_id}")
+@router.get("/{app_id}", openapi_extra=as_tool("get_app"))
 def get_app(server: Serving, app_id: str) -> Answer[AppShape]:
     """Give an app, by its name or UUID."""
     app, found = _app(server, app_id)
     return answered(server, app_shape(app, len(found)))
 
 
-@router.get("/{app_id}/functions")
+@router.get("/{app_id}/functions", openapi_extra=as_tool("list_functions"))
 def list_functions(server: Serving, app_id: str) -> Listed[FunctionShape]:
-    """Give the functions of an app."""
+    """Give the functions of an app: their ids, triggers and configuration."""
     _, found = _app(server, app_id)
     return listed(server, [function_shape(row) for row in found], None, more=False, limit=max(len(found), 1))
 
 
-@router.get("/{app_id}/functions/{function_id}")
+@router.get("/{app_id}/functions/{function_id}", openapi_extra=as_tool("get_function"))
 def get_function(server: Serving, app_id: str, function_id: str) -> Answer[FunctionShape]:
     """Give a function, by its full id, its id within the app, or its UUID."""
     return answered(server, function_shape(_function(server, app_id, function_id)))
 
 
-@router.get("/{app_id}/functions/{function_id}/runs")
+@router.get("/{app_id}/functions/{function_id}/runs", openapi_extra=as_tool("list_function_runs"))
 def list_runs(
     server: Serving, app_id: str, function_id: str, cursor: str | None = None, limit: Limit = 20
 ) -> Listed[RunShape]:
@@ -99,9 +100,14 @@ def list_runs(
     return listed(server, shaped(server, shown, with_output=False), end, more=len(found) > limit, limit=limit)
 
 
-@router.post("/{app_id}/functions/{function_id}/invoke", status_code=201, responses=_REFUSED)
+@router.post(
+    "/{app_id}/functions/{function_id}/invoke",
+    status_code=201,
+    responses=_REFUSED,
+    openapi_extra=as_tool("invoke_function"),
+)
 def invoke(server: Serving, app_id: str, function_id: str, given: InvokeRequest) -> Answer[Invoked]:
-    """Call a function; answers with the id of its run, or says why there is none."""
+    """Call a function, whatever triggers it; answers with the id of its run at once, or says why there is none."""
     function = _function(server, app_id, function_id)
     run_id = event_api.call_for_run(server, function, given.data, given.idempotency_key)
     return answered(server, Invoked(run_id=run_id))

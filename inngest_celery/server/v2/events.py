@@ -14,6 +14,7 @@ from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Serving
 from inngest_celery.server.v2.runs import shaped
 from inngest_celery.server.v2.shapes import Answer, Listed, RunShape, Shape, answered, listed
+from inngest_celery.server.v2.tools import as_tool
 from inngest_celery.store import events, runs
 
 router = APIRouter(prefix="/events")
@@ -43,9 +44,9 @@ def send(server: Serving, given: EventRequest) -> Answer[Sent]:
     return answered(server, Sent(event_id=event_id))
 
 
-@router.get("/{event_id}/runs")
+@router.get("/{event_id}/runs", openapi_extra=as_tool("get_event_runs"))
 def runs_of_event(server: Serving, event_id: str, limit: Annotated[int, Query(ge=1, le=40)] = 20) -> Listed[RunShape]:
-    """Give the runs that an event has started so far."""
+    """Give the runs that an event has started so far, with their outputs. None yet: it may be routed in a moment."""
     with server.runtime.database.autocommit() as connection:
         event = events.get(connection, checked(event_id))
         found = runs.of_event(connection, event_id)

@@ -26,6 +26,7 @@ from inngest_celery.server.v2.shapes import (
     run_shape,
     span_shape,
 )
+from inngest_celery.server.v2.tools import as_tool
 from inngest_celery.store import details, functions, listing, runs
 from inngest_celery.store.listing import Order, RunFilter, RunTime
 from inngest_celery.store.rows import Run, RunStatus
@@ -61,7 +62,7 @@ class RerunRequest(Shape):
     from_step: FromStep | None = None
 
 
-@router.get("")
+@router.get("", openapi_extra=as_tool("list_runs"))
 def list_runs(
     server: Serving,
     cursor: str | None = None,
@@ -75,7 +76,7 @@ def list_runs(
     order: Literal["ASC", "DESC"] = "DESC",
     include_output: Annotated[bool, Query(alias="includeOutput")] = False,
 ) -> Listed[RunShape]:
-    """Give runs, the newest first."""
+    """Give runs of all functions, the newest first, page by page."""
     field = _FIELDS[time_field]
     wanted = RunFilter(
         since=read_instant(since, "from"),
@@ -93,15 +94,15 @@ def list_runs(
     return listed(server, shapes, end, more=len(found) > limit, limit=limit)
 
 
-@router.get("/{run_id}")
+@router.get("/{run_id}", openapi_extra=as_tool("get_run"))
 def get_run(server: Serving, run_id: str) -> Answer[RunShape]:
     """Give a run with its output."""
     return answered(server, shaped(server, [_run(server, run_id)], with_output=True)[0])
 
 
-@router.get("/{run_id}/trace")
+@router.get("/{run_id}/trace", openapi_extra=as_tool("get_run_trace"))
 def get_trace(server: Serving, run_id: str) -> Answer[SpanShape]:
-    """Give what happened in a run, and what it waits for, as a tree."""
+    """Give what happened in a run, and what it waits for, as a tree: its steps and attempts with times and errors."""
     run = _run(server, run_id)
     with server.runtime.database.autocommit() as connection:
         found = details.of_runs(connection, [run.id])[run.id]
@@ -110,9 +111,9 @@ def get_trace(server: Serving, run_id: str) -> Answer[SpanShape]:
     return answered(server, span_shape(trace_of(run, name, found)))
 
 
-@router.post("/{run_id}/cancel", responses=_CONFLICT)
+@router.post("/{run_id}/cancel", responses=_CONFLICT, openapi_extra=as_tool("cancel_run"))
 def cancel(server: Serving, run_id: str) -> Answer[RunShape]:
-    """Cancel a run."""
+    """Cancel a run that has not ended. A step that executes is not stopped, but its result is dropped."""
     run = _run(server, run_id)
     if RunStatus(run.status) is RunStatus.CANCELLED:
         raise ApiError(409, f"Run {run_id} is cancelled already", code="run_already_cancelled")
@@ -125,9 +126,9 @@ def cancel(server: Serving, run_id: str) -> Answer[RunShape]:
     return get_run(server, run_id)
 
 
-@router.post("/{run_id}/rerun", status_code=201)
+@router.post("/{run_id}/rerun", status_code=201, openapi_extra=as_tool("rerun"))
 def run_again(server: Serving, run_id: str, given: RerunRequest | None = None) -> Answer[Repeated]:
-    """Run a run again, from its beginning or from a step."""
+    """Run a run again, from its beginning or from a step, and give the new run's id."""
     step = given.from_step if given else None
     try:
         new_id = rerun(

@@ -1,0 +1,91 @@
+"""What a tool is, and how one is made of a function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from pydantic import ConfigDict
+
+from inngest_celery.server.state import Server
+from inngest_celery.server.v2.shapes import Shape
+
+T = TypeVar("T")
+
+
+class Arguments(Shape):
+    """What a tool is called with, in camel case. A name that is not there is a mistake that is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ToolError(Exception):
+    """What a tool refuses, as the model is told it.
+
+    Args:
+        code: stable.
+        message: what happened, and what to do.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where a call came to, and by whose right.
+
+    Attributes:
+        authorization: the header of its request.
+    """
+
+    server: Server
+    app: FastAPI
+    authorization: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool.
+
+    Attributes:
+        description: teaches a model when to use it, and what comes of it.
+        schema: JSON Schema of its arguments.
+        reads: whether it changes nothing.
+        destroys: whether it ends something that cannot be had back.
+    """
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    call: Callable[[Caller, dict[str, Any]], Awaitable[object]]
+    reads: bool
+    destroys: bool = False
+
+
+Handler = Callable[[Server, Any], object]
+
+
+def tool(handler: Handler, *, reads: bool = False, destroys: bool = False) -> Tool:
+    """Make a tool of a function of a server and :class:`Arguments`; what it says of itself is what a model reads.
+
+    One that waits is a coroutine function; all others are called in a thread.
+    """
+    hints = get_type_hints(handler)
+    given: type[Arguments] = hints[list(inspect.signature(handler).parameters)[1]]
+
+    async def call(caller: Caller, arguments: dict[str, Any]) -> object:
+        read = given.model_validate(arguments)
+        if inspect.iscoroutinefunction(handler):
+            return await handler(caller.server, read)
+        return await run_in_threadpool(handler, caller.server, read)
+
+    schema = given.model_json_schema()
+    schema.pop("title", None)
+    schema.pop("description", None)
+    return Tool(handler.__name__, inspect.getdoc(handler) or "", schema, call, reads, destroys)
