@@ -57,7 +57,7 @@ class _Durations:
         self.total_ms += total_ms
 
     def cumulated(self) -> list[tuple[str, float]]:
-        bounds = [f"{bound / 1000:g}" for bound in BUCKETS_MS] + ["+Inf"]
+        bounds = [str(bound / 1000) for bound in BUCKETS_MS] + ["+Inf"]
         return [(bound, float(sum(self.buckets[: place + 1]))) for place, bound in enumerate(bounds)]
 
 
