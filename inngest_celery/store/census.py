@@ -16,7 +16,7 @@ from inngest_celery.store import schema
 from inngest_celery.store.jobs import HELD_MS
 from inngest_celery.store.rows import JobKind, RunStatus
 
-MOST = 100_000
+MOST = 50_000
 _ACTIVE, _WAITING, _SLEEPING, _SCHEDULED = 3, 2, 1, 4
 _OF_RUNS = (JobKind.START, JobKind.STEP, JobKind.SLEEP, JobKind.TIMEOUT, JobKind.RESUME)
 
@@ -51,8 +51,10 @@ def runs(connection: sa.Connection) -> dict[RunStatus, int]:
     table, counts = schema.run, []
     for status in (RunStatus.SCHEDULED, RunStatus.RUNNING):
         some = sa.select(table.c.id).where(table.c.status == status.value).limit(MOST).subquery()
-        counts.append(sa.select(sa.literal(status.value), sa.func.count()).select_from(some))
-    return {RunStatus(status): count for status, count in connection.execute(sa.union_all(*counts))}
+        counts.append(
+            sa.select(sa.literal(status.value).label("status"), sa.func.count().label("number")).select_from(some)
+        )
+    return {RunStatus(row.status): row.number for row in connection.execute(sa.union_all(*counts))}
 
 
 def jobs(connection: sa.Connection, now: int) -> list[JobCount]:

@@ -94,12 +94,11 @@ def steps(connection: sa.Connection, run_ids: Sequence[str]) -> list[StepCount]:
     query = sa.select(*kinds, sa.func.count(), sa.func.sum(took), *within).join_from(
         run, step, step.c.run_id == run.c.id
     )
-    return [
-        StepCount(function_id, op, bool(failed), count, int(total), tuple(int(each) for each in bounds))
-        for function_id, op, failed, count, total, *bounds in connection.execute(
-            query.where(run.c.id.in_(run_ids)).group_by(*kinds)
-        )
-    ]
+    found = []
+    for row in connection.execute(query.where(run.c.id.in_(run_ids)).group_by(*kinds)):
+        function_id, op, failed, count, total, *within_each = tuple(row)
+        found.append(StepCount(function_id, op, bool(failed), count, int(total), tuple(map(int, within_each))))
+    return found
 
 
 def failed_attempts(connection: sa.Connection, run_ids: Sequence[str]) -> list[AttemptCount]:

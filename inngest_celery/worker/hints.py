@@ -13,7 +13,7 @@ from inngest_celery.flow.places import starts_run
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Cost, Job, JobKind
-from inngest_celery.worker import messages
+from inngest_celery.worker import messages, spans
 from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
 from inngest_celery.worker.call_options import carried
 from inngest_celery.worker.registry import functions_of
@@ -88,7 +88,7 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
     if job.kind is not JobKind.ROUTE:
         # Flower then shows the steps of a run as its children.
         options |= {"root_id": job.subject_id, "parent_id": job.subject_id}
-    with producer_of(runtime.app) as producer:
+    with spans.inside(headers), producer_of(runtime.app) as producer:
         runtime.app.send_task(
             job.task_name,
             kwargs={"run": job.subject_id, "step": job.key},
