@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from inngest_celery import trace_context
 from inngest_celery.engine.lifecycle import INVOKED
+from inngest_celery.store import events, runs
 from inngest_celery.store.changes import Changes
+from inngest_celery.store.database import Database
 from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Step
 from inngest_celery.trace_context import Trace
 
@@ -52,6 +54,17 @@ def inside(headers: Mapping[str, str]) -> Iterator[None]:
 
     with otel.within(trace):
         yield
+
+
+def tell_cancelled(database: Database, run_id: str) -> None:
+    """Make the span of a run that was cancelled, if this process makes any."""
+    if tracer() is None:
+        return
+    with database.autocommit() as connection:
+        run = runs.get(connection, run_id)
+        event = events.get(connection, run.event_id) if run is not None else None
+    if run is not None and event is not None and run.ended_at is not None and run.status == RunStatus.CANCELLED:
+        RunSpans(run, event).cancelled(run.ended_at)
 
 
 class RunSpans:
@@ -146,6 +159,11 @@ class RunSpans:
             task = self._task
         said = {**self._said, "inngest.attempt": number, **({"inngest.step.name": name} if key else {})}
         return otel.attempt(self._tracer, parent, f"attempt {name}", said, body, failed, task, calls=calls)
+
+    def cancelled(self, at: int) -> None:
+        """Make the span of the run, which was cancelled at a time in milliseconds."""
+        if self._tracer is not None:
+            self._make_run(RunStatus.CANCELLED, at, ())
 
     def resumed(self, job: Job, memo: str | None) -> None:
         """Make the span of a wait that is over, whose job goes on with the run.
