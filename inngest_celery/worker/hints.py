@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
 
+from inngest_celery import trace_context
 from inngest_celery.flow.places import starts_run
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.functions import CALL_TASK
@@ -82,7 +83,9 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
     delay = (job.due_at - now) / 1000
     task_id = uuid()
     options = _message_options(runtime, job)
-    headers = {**options.pop("headers", {}), HEADER: True}
+    trace = trace_context.current()
+    # A run's own place in its trace, where it has one, else that of whoever sends this.
+    headers = {**(trace.headers if trace is not None else {}), **options.pop("headers", {}), HEADER: True}
     if job.flow is not None:
         headers[FLOW_HEADER] = json.dumps([job.function_id, job.flow, starts_run(job)])
     if job.kind is not JobKind.ROUTE:

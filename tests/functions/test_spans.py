@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 from opentelemetry import trace
+from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -150,6 +151,29 @@ def test_a_run_that_is_cancelled_has_its_span(bench: Bench, spans: Spans) -> Non
         [whole] = [span for span in spans.get_finished_spans() if span.name == name]
         assert (whole.attributes or {})["inngest.run.status"] == "cancelled"
         assert (name, "step a", "attempt a") in tree(spans.get_finished_spans())
+
+
+@pytest.fixture
+def instrumented() -> Iterator[None]:
+    """OpenTelemetry's own instrumentation of Celery makes spans of tasks meanwhile."""
+    CeleryInstrumentor().instrument()
+    yield
+    CeleryInstrumentor().uninstrument()
+
+
+@pytest.mark.parametrize("hot", [True])
+def test_tasks_in_place_are_beside_the_steps(bench: Bench, spans: Spans, instrumented: None) -> None:
+    @bench.function()
+    def fn(ctx: inngest.ContextSync) -> None:
+        ctx.step.run("first", own, "query")
+
+    with trace.get_tracer("product").start_as_current_span("request"):
+        bench.run()
+    found = spans.get_finished_spans()
+    path = ("request", "run app-fn")
+    assert {(*path, "run/app/fn"), (*path, "step first", "attempt first", "query")} <= set(tree(found))
+    [task], [attempt] = ([span for span in found if span.name == name] for name in ("run/app/fn", "attempt first"))
+    assert [link.context.span_id for link in attempt.links] == [task.context.span_id]
 
 
 def test_a_batch_is_linked_to_all_who_sent_it(bench: Bench, spans: Spans) -> None:
