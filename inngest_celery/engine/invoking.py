@@ -6,6 +6,7 @@ import json
 
 import sqlalchemy as sa
 
+from inngest_celery import trace_context
 from inngest_celery.engine.arrival import Arrival
 from inngest_celery.engine.terms import Terms
 from inngest_celery.store import waits
@@ -23,9 +24,13 @@ def run_id_of(arrival: Arrival) -> str | None:
     return str(chosen) if chosen else None
 
 
-def message_of(arrival: Arrival) -> str | None:
-    """Give what the messages of the run are to carry, if Celery code has called it with that."""
-    message = (arrival.invocation.get("celery") or {}).get("message")
+def message_of(arrival: Arrival, run_id: str) -> str | None:
+    """Give what the messages of the run are to carry: what Celery code has called it with, and its place in a trace."""
+    message = (arrival.invocation.get("celery") or {}).get("message") or {}
+    sent = trace_context.of_event(arrival.event.extra)
+    if sent is not None:
+        headers = trace_context.of_run(run_id, sent).headers
+        message = {**message, "headers": {**(message.get("headers") or {}), **headers}}
     return json.dumps(message) if message else None
 
 

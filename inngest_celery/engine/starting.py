@@ -96,7 +96,7 @@ def make(
         hint_ms=terms.hint_ms,
         horizon_ms=terms.horizon_ms,
         flow=policies.flow_of(spec, arrival.variable, now),
-        message=invoking.message_of(arrival),
+        message=invoking.message_of(arrival, run.id),
     )
     if keep and first.flow is None and first.due_at <= now:
         first.leased_by, first.fence, first.hints = terms.worker, 1, 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from inngest_celery import trace_context
 from inngest_celery.sdk import jsonable
 from inngest_celery.sdk.effects import Effect, Work
 from inngest_celery.sdk.errors import ErrorCode, EventInvalidError, SendEventsError
@@ -160,6 +161,8 @@ class HttpSender:
 
         now_ms = time.time_ns() // 1_000_000
         headers = {**self.headers, "x-inngest-event-id-seed": seed or new_seed(now_ms, os.urandom(10))}
+        trace = trace_context.current()
+        headers |= trace.headers if trace is not None else {}
         body = jsonable.encode([_wire_event(event, now_ms) for event in events]).encode()
         with httpx.Client(timeout=self.timeout) as http:
             response = _post_until_answered(lambda: http.post(self.url, content=body, headers=headers))

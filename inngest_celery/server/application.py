@@ -24,6 +24,7 @@ from inngest_celery.server import (
     graphql,
     info,
     mcp,
+    metrics,
     runs,
     syncing,
     v1,
@@ -42,6 +43,7 @@ from inngest_celery.worker.runtime import Runtime
 _ROUTERS = (
     *(events.router, syncing.router, info.router, runs.router, checkpoints.router, v1.router),
     *(endpoints.router, endpoints.output_router, graphql.router, webhooks.router, connect.router, realtime_api.router),
+    metrics.router,
 )
 
 _ENVIRONMENT = b"x-inngest-env"
@@ -84,6 +86,7 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.server, app.state.gateway, app.state.realtime = server, gateway, realtime
     app.state.live = dashboard.Live(server)
+    app.state.metrics = metrics.Metrics(runtime)
     errors.install(app)
     for router in _ROUTERS:
         app.include_router(router, responses=REFUSALS)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from inngest_celery import ids
+from inngest_celery import ids, trace_context
 from inngest_celery.engine import skipping
 from inngest_celery.engine.keys import event_key
 from inngest_celery.engine.lifecycle import INVOKED
@@ -24,6 +24,7 @@ from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import events, functions, rows, runs
 from inngest_celery.store.functions import FunctionRow
+from inngest_celery.trace_context import Trace
 from inngest_celery.worker.at_once import store_and_route
 from inngest_celery.worker.outbox import Outbox
 
@@ -59,7 +60,7 @@ async def send(request: Request, server: Serving, key: str) -> JSONResponse:
     listed = given if isinstance(given, list) else [given]
     seed = request.headers.get(_SEED, "")
     try:
-        sent = await run_in_threadpool(store, server, listed, seed)
+        sent = await run_in_threadpool(store, server, listed, seed, trace_context.read(request.headers))
     except EventInvalidError as error:
         return JSONResponse({"ids": [], "status": 400, "error": str(error), "code": error.code}, 400)
     return JSONResponse({"ids": sent, "status": 200})
@@ -71,17 +72,18 @@ async def invoke(request: Request, server: Serving, slug: str) -> JSONResponse:
     given = await _read(request)
     if not isinstance(given, dict):
         raise ApiError(400, 'the body is no JSON object: send the event\'s data as {"data": {…}}')
-    event_id = await run_in_threadpool(call, server, slug, given)
+    event_id = await run_in_threadpool(call, server, slug, given, trace_context.read(request.headers))
     return JSONResponse({"id": event_id, "status": 200})
 
 
-def store(server: Server, given: Sequence[object], seed: str = "") -> list[str]:
+def store(server: Server, given: Sequence[object], seed: str = "", trace: Trace | None = None) -> list[str]:
     """Check events, store them and have them routed.
 
     Args:
         server: where.
         given: as they came.
         seed: what their ids are made of, where a repeated request is to be the same one.
+        trace: where their sender was.
 
     Returns:
         The id of each.
@@ -92,12 +94,15 @@ def store(server: Server, given: Sequence[object], seed: str = "") -> list[str]:
     read = incoming.read(given)
     now = server.runtime.clock.now()
     chosen = [ids.from_seed(seed, index) or ids.new(now) for index in range(len(read))]
-    made = [event.to_row(each, now) for event, each in zip(read, chosen, strict=True)]
+    made = [event.to_row(each, now, trace) for event, each in zip(read, chosen, strict=True)]
     return Outbox(server.runtime).store(made, may_repeat=bool(seed))
 
 
-def call(server: Server, slug: str, given: dict[str, Any]) -> str:
+def call(server: Server, slug: str, given: dict[str, Any], trace: Trace | None = None) -> str:
     """Store the call of a function; give its event's id.
+
+    Args:
+        trace: where the caller was.
 
     Raises:
         ApiError: there is no such function, or the event cannot be taken.
@@ -108,16 +113,19 @@ def call(server: Server, slug: str, given: dict[str, Any]) -> str:
         raise ApiError(
             404, f"There is no function {slug!r}. GET /dev lists those that are registered.", code="not_found"
         )
-    row = _call(function, given, server.runtime.clock.now())
+    row = _call(function, given, server.runtime.clock.now(), trace)
     return Outbox(server.runtime).store([row])[0]
 
 
-def call_for_run(server: Server, function: FunctionRow, data: dict[str, Any], key: str | None) -> str:
+def call_for_run(
+    server: Server, function: FunctionRow, data: dict[str, Any], key: str | None, trace: Trace | None = None
+) -> str:
     """Store the call of a function; give the id of its run.
 
     Args:
         data: what the function gets as its event's data.
         key: the same one again, within a day, is the same call.
+        trace: where the caller was.
 
     Raises:
         ApiError: the event cannot be taken (400), the key was used for other data (409), or the function does not take
@@ -125,7 +133,7 @@ def call_for_run(server: Server, function: FunctionRow, data: dict[str, Any], ke
     """
     now = server.runtime.clock.now()
     run_id = ids.new(now)
-    row = _call(function, {"data": data}, now, run_id)
+    row = _call(function, {"data": data}, now, trace, run_id)
     if key is not None:
         row.external_id = f"call:{function.id}:{key}"
         with server.runtime.database.autocommit() as connection:
@@ -162,13 +170,15 @@ def _started(server: Server, function: FunctionRow, row: rows.Event, run_id: str
     raise ApiError(422, f"The function does not run for this call: {reason}.", code="function_skipped")
 
 
-def _call(function: FunctionRow, given: dict[str, Any], now: int, run_id: str | None = None) -> rows.Event:
+def _call(
+    function: FunctionRow, given: dict[str, Any], now: int, trace: Trace | None, run_id: str | None = None
+) -> rows.Event:
     """Make the event that is a call."""
     try:
         [event] = incoming.read([{**given, "name": "invoke"}])
     except EventInvalidError as error:
         raise ApiError(400, str(error), code=error.code) from error
-    row = event.to_row(ids.new(now), now)
+    row = event.to_row(ids.new(now), now, trace)
     row.name = INVOKED
     called = {"fn_id": function.id, **({"run_id": run_id} if run_id else {})}
     row.data = json.dumps({**event.event.data, "_inngest": called})

@@ -11,6 +11,7 @@ from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.jsonable import encode
 from inngest_celery.sdk.sending import check_events
 from inngest_celery.store import rows
+from inngest_celery.trace_context import Trace, current, kept_with
 
 # What only we write.
 _OURS = "_inngest"
@@ -28,16 +29,17 @@ class Incoming:
     event: Event
     extra: str | None
 
-    def to_row(self, event_id: str, now: int) -> rows.Event:
+    def to_row(self, event_id: str, now: int, trace: Trace | None = None) -> rows.Event:
         """Give the row to store it as.
 
         Args:
             event_id: its internal id.
             now: milliseconds.
+            trace: where its sender says that it was. Where this process is counts more: it is further on.
         """
-        event = self.event
+        event, extra = self.event, kept_with(self.extra, current() or trace)
         return rows.Event(
-            event_id, event.name, event.id or event_id, encode(dict(event.data)), event.ts or now, now, self.extra
+            event_id, event.name, event.id or event_id, encode(dict(event.data)), event.ts or now, now, extra
         )
 
 

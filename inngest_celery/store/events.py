@@ -12,14 +12,21 @@ from inngest_celery import ids
 from inngest_celery.store import schema
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, values
+from inngest_celery.trace_context import KEPT_AS
 
 ROUTE_TASK = "inngest.route"
 
 
 def head_of(event: Event) -> dict[str, object]:
     """Give an event as it stands on the wire, without its data."""
-    extra = json.loads(event.extra) if event.extra else {}
-    return {"name": event.name, "id": event.external_id, "ts": event.ts, "user": {}, **extra}
+    return {"name": event.name, "id": event.external_id, "ts": event.ts, "user": {}, **extra_of(event)}
+
+
+def extra_of(event: Event) -> dict[str, Any]:
+    """Give what an event's sender has said of it besides its name, id, time and data: ``user`` and ``v``."""
+    extra: dict[str, Any] = json.loads(event.extra) if event.extra else {}
+    extra.pop(KEPT_AS, None)
+    return extra
 
 
 def as_json(event: Event, *, with_data: bool = True) -> str:

@@ -35,3 +35,9 @@ def release(database: Database, name: str, owner: str) -> None:
     table = schema.lease
     with database.autocommit() as connection:
         connection.execute(sa.delete(table).where(table.c.name == name, table.c.owner == owner))
+
+
+def until(connection: sa.Connection, name: str) -> int | None:
+    """Give when a lease runs out, in milliseconds; ``None`` if nobody has it."""
+    table = schema.lease
+    return connection.execute(sa.select(table.c.until).where(table.c.name == name)).scalar_one_or_none()

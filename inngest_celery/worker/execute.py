@@ -12,7 +12,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.drivers.native.failures import failure_of
 from inngest_celery.drivers.native.session import NativeSession, Opening
 from inngest_celery.engine.decide import decide
-from inngest_celery.engine.report import Outcome
+from inngest_celery.engine.report import Failure, Outcome
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.sdk.errors import SuspensionSwallowedError
 from inngest_celery.sdk.event import Event
@@ -26,6 +26,7 @@ from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.leases import LeaseKeeper
 from inngest_celery.worker.remote import RemoteTurns
 from inngest_celery.worker.runtime import Runtime
+from inngest_celery.worker.spans import Enter
 from inngest_celery.worker.tracing import trace_in_place
 from inngest_celery.worker.turns import Turns, shown
 
@@ -128,9 +129,16 @@ class NativeTurns(Turns):
         if key is None:
             return None
         attempt = self._job.attempt if self._job.key == key else 0
+
+        def body(task_id: str) -> Outcome:
+            def execute(enter: Enter | None) -> Outcome:
+                return session.execute(key, attempt, task_id, enter)
+
+            return self._spans.attempt(key, session.name_of(key), attempt, execute, _failed)
+
         crash_point("before_body")
         if self._job is self._own_job and self._job.key == key:
-            outcome = session.execute(key, attempt, self._task_id)
+            outcome = body(self._task_id)
             self.error = outcome.error
         else:
             outcome = trace_in_place(
@@ -141,7 +149,7 @@ class NativeTurns(Turns):
                 key=key,
                 attempt=attempt,
                 message=self._job.message,
-                body=lambda task_id: session.execute(key, attempt, task_id),
+                body=body,
                 show=shown,
             )
         crash_point("after_body")
@@ -203,6 +211,10 @@ class NativeTurns(Turns):
         else:
             _close(self._session)
             self._session = self._open()
+
+
+def _failed(outcome: Outcome) -> tuple[Failure | None, BaseException | None]:
+    return outcome.failure, outcome.error
 
 
 def _keeps(changes: Changes) -> bool:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from celery.utils import uuid
 
+from inngest_celery import trace_context
 from inngest_celery.flow.places import starts_run
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Cost, Job, JobKind
-from inngest_celery.worker import messages
+from inngest_celery.worker import messages, spans
 from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
 from inngest_celery.worker.call_options import carried
 from inngest_celery.worker.registry import functions_of
@@ -82,13 +83,15 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
     delay = (job.due_at - now) / 1000
     task_id = uuid()
     options = _message_options(runtime, job)
-    headers = {**options.pop("headers", {}), HEADER: True}
+    trace = trace_context.current()
+    # A run's own place in its trace, where it has one, else that of whoever sends this.
+    headers = {**(trace.headers if trace is not None else {}), **options.pop("headers", {}), HEADER: True}
     if job.flow is not None:
         headers[FLOW_HEADER] = json.dumps([job.function_id, job.flow, starts_run(job)])
     if job.kind is not JobKind.ROUTE:
         # Flower then shows the steps of a run as its children.
         options |= {"root_id": job.subject_id, "parent_id": job.subject_id}
-    with producer_of(runtime.app) as producer:
+    with spans.inside(headers), producer_of(runtime.app) as producer:
         runtime.app.send_task(
             job.task_name,
             kwargs={"run": job.subject_id, "step": job.key},

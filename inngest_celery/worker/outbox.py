@@ -15,6 +15,7 @@ from inngest_celery.sdk.jsonable import encode
 from inngest_celery.store import events as event_rows
 from inngest_celery.store import rows, sending
 from inngest_celery.store.errors import explained
+from inngest_celery.trace_context import current, kept_with
 from inngest_celery.worker import hints
 from inngest_celery.worker.runtime import Runtime, runtime_of
 
@@ -49,7 +50,8 @@ class Outbox:
             DatabaseError: it cannot be reached.
         """
         now = self._runtime.clock.now()
-        stored = [_row(event, now, ids.new(now)) for event in events]
+        extra = kept_with(None, current())
+        stored = [_row(event, now, ids.new(now), extra) for event in events]
         return self.store(stored, session=session, message=message)
 
     def store(
@@ -105,8 +107,8 @@ class Outbox:
             )
 
 
-def _row(event: Event, now: int, event_id: str) -> rows.Event:
-    return rows.Event(event_id, event.name, event.id or event_id, encode(dict(event.data)), event.ts or now, now)
+def _row(event: Event, now: int, event_id: str, extra: str | None) -> rows.Event:
+    return rows.Event(event_id, event.name, event.id or event_id, encode(dict(event.data)), event.ts or now, now, extra)
 
 
 def outbox(app: Celery) -> Outbox:

@@ -184,6 +184,12 @@ class RemoteTurns(Turns):
         return f"{self._function_id} · {self._job.name}" if self._job.name else self._function_id
 
     def _work(self, task_id: str) -> Report | None:
+        job = self._job
+        step = job.key if job.kind is JobKind.STEP and job.key not in self._memos else ""
+        name = job.name if step else self._function_id
+        return self._spans.attempt(step, name, job.attempt, lambda _: self._ask(task_id), _failed, calls=True)
+
+    def _ask(self, task_id: str) -> Report | None:
         wanted = self._keeps.get("gateway")
         if wanted is not None and self._job.key not in self._memos:
             return self._make_request(wanted, task_id)
@@ -220,6 +226,7 @@ class RemoteTurns(Turns):
             job_id=f"{job.subject_id}.{job.key}",
             generation=job.fence,
             request_id=ids.new(self._clock.now()),
+            trace=self._spans.outgoing,
         )
 
     def _after_checkpoints(self, call: request.Call) -> request.Call:
@@ -319,13 +326,21 @@ class RemoteTurns(Turns):
         )
 
 
+def _failed(report: Report | None) -> tuple[Failure | None, BaseException | None]:
+    return _failure_of(report), None
+
+
 def _error_of(report: Report | None) -> RemoteError | None:
     """Give what failed of a call, for Celery to show."""
+    found = _failure_of(report)
+    return None if found is None else RemoteError(f"{found.name}: {found.message}")
+
+
+def _failure_of(report: Report | None) -> Failure | None:
     if report is None:
         return None
     failures = [report.failure, *(outcome.failure for outcome in report.outcomes)]
-    found = next((failure for failure in failures if failure is not None), None)
-    return None if found is None else RemoteError(f"{found.name}: {found.message}")
+    return next((failure for failure in failures if failure is not None), None)
 
 
 def _shown(report: Report | None) -> Shown:

@@ -14,7 +14,7 @@ from celery import Celery, bootsteps
 from sqlalchemy.exc import SQLAlchemyError
 
 from inngest_celery.crash import crash_point
-from inngest_celery.settings import SettingsError
+from inngest_celery.settings import Settings, SettingsError
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import leases
 from inngest_celery.store.database import DatabaseError
@@ -30,7 +30,7 @@ from inngest_celery.worker.step_events import StepEvents
 
 logger = logging.getLogger(__name__)
 
-_LEASE = "sweep"
+LEASE = "sweep"
 # So many hints are not lost by accident.
 _IN_VAIN = 3
 
@@ -74,7 +74,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._thread is not None:
             self._thread.join(timeout=5)
         runtime = runtime_of(parent.app)
-        leases.release(runtime.database, _LEASE, runtime.worker_name)
+        leases.release(runtime.database, LEASE, runtime.worker_name)
 
     def _keep_forks_out(self) -> None:
         """Let no child of the pool begin in the middle of a sweep, with locks that nobody would release.
@@ -127,11 +127,16 @@ class Swept:
     full: bool
 
 
+def held_ms(settings: Settings) -> int:
+    """Give for how long a sweep takes the lease, which the next one of the same worker prolongs."""
+    return max(round(settings.sweep_interval * 5000), 2000)
+
+
 def sweep_once(runtime: Runtime) -> Swept | None:
     """Hint the jobs whose time has come, whose hint was lost or whose worker died; ``None`` if another worker does."""
     settings, now = runtime.settings, runtime.clock.now()
-    hold_ms = max(round(settings.sweep_interval * 5000), 2000)
-    if not leases.acquire(runtime.database, _LEASE, runtime.worker_name, now=now, until=now + hold_ms):
+    until = now + held_ms(settings)
+    if not leases.acquire(runtime.database, LEASE, runtime.worker_name, now=now, until=until):
         return None
     jobs, full = job_rows.sweep(
         runtime.database,

@@ -25,7 +25,7 @@ from inngest_celery.store.events import ROUTE_TASK
 from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
-from inngest_celery.worker import bridge, call_options, hints, sweeper
+from inngest_celery.worker import bridge, call_options, hints, spans, sweeper
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.handoff import Handoff, may_share
 from inngest_celery.worker.rates import Rates
@@ -312,6 +312,7 @@ def _cancel_overdue(runtime: Runtime, job: Job) -> None:
             hint_ms=runtime.settings.hint_timeout_ms,
             route_queue=runtime.route_queue,
         )
+    spans.tell_cancelled(runtime.database, job.subject_id)
     hints.publish(runtime, due)
 
 

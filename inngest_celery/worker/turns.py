@@ -22,6 +22,7 @@ from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, hints
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.runtime import Runtime
+from inngest_celery.worker.spans import RunSpans
 from inngest_celery.worker.tracing import Shown
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Turns(ABC):
         # While no other job of the run exists, nobody else can have planned the step that the function comes to.
         self._alone = claimed.alone
         self.error: BaseException | None = None
+        self._spans = RunSpans(claimed.run, claimed.event)
 
     def run(self, switch_lease: Callable[[Job], None]) -> None:
         """Take turns until the run is over, goes cold or is another's.
@@ -88,6 +90,10 @@ class Turns(ABC):
         Args:
             switch_lease: told which job to hold from now on.
         """
+        with self._spans.entered():
+            self._run_on(switch_lease)
+
+    def _run_on(self, switch_lease: Callable[[Job], None]) -> None:
         # Every claim raises the fence: those that are not explained are workers that died.
         if self._job.fence - self._explained_claims > MOST_LOST:
             self._give_up(self._lost_workers())
@@ -118,7 +124,7 @@ class Turns(ABC):
     def _give_up(self, failure: Failure) -> None:
         """Fail the run here: one that takes its workers down with it, or one over its budget."""
         changes = decide(self._turn(), Report(failure=failure))
-        applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
+        applied = self._apply(changes)
         logger.error("%s", failure.message, extra={"action": failure.code, "run_id": self._run.id})
         hints.publish(self._runtime, applied.jobs, self._slot, run_ended=not applied.refused)
 
@@ -145,6 +151,7 @@ class Turns(ABC):
             self._memos = self._claimed_memos
         else:
             self._reload()
+        self._spans.resumed(job, self._memos.get(job.key))
         # Recorded before it is: by a worker that kept the job to go on with the function, and died then.
         if job.kind not in (JobKind.SLEEP, JobKind.TIMEOUT) or job.key in self._memos:
             return []
@@ -163,7 +170,7 @@ class Turns(ABC):
     def _write(self, changes: Changes, outcomes: list[Outcome]) -> Applied:
         """Write what was decided on, and see that what follows is known to whoever does it."""
         crash_point("before_checkpoint")
-        applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
+        applied = self._apply(changes)
         crash_point("after_checkpoint")
         if applied.refused:
             self._tell_refused(outcomes)
@@ -176,6 +183,13 @@ class Turns(ABC):
         if changes.end is not None and changes.end.deliver is None:
             bridge.show_result(self._runtime, self._task_name, self._run.id, changes.end)
         crash_point("after_hint")
+        return applied
+
+    def _apply(self, changes: Changes) -> Applied:
+        self._spans.mark([*changes.events, *(changes.end.events if changes.end is not None else [])])
+        applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
+        if not applied.refused and applied.conflict is None:
+            self._spans.recorded(changes, self._batch)
         return applied
 
     def _kept(self, applied: Applied) -> Job | None:

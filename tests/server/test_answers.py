@@ -264,3 +264,23 @@ def test_a_request_that_brings_nothing_fails_its_step(stage: Stage) -> None:
         run = stage.start("shop/a")
         assert stage.bench.output(run) == "GatewayError"
     assert len(stage.bench.attempts(run)) == 2
+
+
+def test_calls_are_in_the_trace_of_the_events_sender(stage: Stage) -> None:
+    sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    app = Scripted(steps(op("Sleep", opts={"duration": "3d"}), op("StepPlanned", "b")), done("done"))
+    with app.registered(stage):
+        answer = stage.http.post("/e/test", json={"name": "shop/a"}, headers={"traceparent": sent, "tracestate": "a=b"})
+        assert answer.status_code == 200
+        stage.drain()
+        stage.bench.advance(days=4)
+        assert len(app.calls) > 1
+        for call in app.calls:
+            version, trace_id, span_id, flags = call["headers"]["traceparent"].split("-")
+            assert (version, trace_id, flags, call["headers"]["tracestate"]) == ("00", sent.split("-")[1], "01", "a=b")
+            # It is the run's.
+            assert span_id != sent.split("-")[2]
+            assert "_trace" not in call["event"]
+        alone = stage.start("shop/a")
+        stage.bench.finish(alone)
+        assert app.calls[-1]["headers"]["traceparent"].split("-")[1] != sent.split("-")[1]

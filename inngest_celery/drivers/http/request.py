@@ -10,6 +10,7 @@ from inngest_celery import ids
 from inngest_celery.drivers.http.signing import canonical, sign
 from inngest_celery.store.events import as_json
 from inngest_celery.store.rows import Event
+from inngest_celery.trace_context import Trace, of_run
 
 # What a body may have; beyond it the SDK fetches the steps, and if need be the events.
 MAX_BODY = 4 * 1024 * 1024
@@ -37,6 +38,7 @@ class Call:
         job_id: names the job, for the SDK's reports about it.
         generation: the job's fence: a report under an older one is refused.
         request_id: names this call in logs.
+        trace: where it is made from; left out, it is in a trace of the run's own.
     """
 
     url: str
@@ -53,6 +55,7 @@ class Call:
     job_id: str
     generation: int
     request_id: str
+    trace: Trace | None = None
 
 
 def body_of(call: Call) -> bytes:
@@ -123,10 +126,6 @@ def headers_of(call: Call, body: bytes, *, key: str | None, kind: str, at_s: int
         "x-inngest-generation-id": str(call.generation),
         "x-inngest-job-id": call.job_id,
         "account-id": ids.ACCOUNT,
-        "traceparent": f"00-{_hex(call.run_id, 32)}-{_hex(call.job_id, 16)}-01",
+        **(call.trace or of_run(call.run_id, None)).headers,
     }
     return headers | ({"X-Inngest-Signature": sign(key, body, at_s)} if key else {})
-
-
-def _hex(text: str, digits: int) -> str:
-    return ids.entropy_of(text).hex().ljust(digits, "0")[:digits]

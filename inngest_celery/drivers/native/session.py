@@ -185,13 +185,16 @@ class NativeSession:
             return
         self._fiber.settle({})
 
-    def execute(self, key: str, attempt: int, task_id: str | None) -> Outcome:
+    def execute(
+        self, key: str, attempt: int, task_id: str | None, enter: Callable[[], object] | None = None
+    ) -> Outcome:
         """Run an open step's body once.
 
         Args:
             key: the step.
             attempt: zero-based.
             task_id: the Celery task that this happens in.
+            enter: prepares the context that the body runs in.
 
         Returns:
             The outcome. Its memo is missing when the attempt failed and may be repeated.
@@ -205,6 +208,8 @@ class NativeSession:
         failure: Failure | None = None
         raised: BaseException | None = None
         try:
+            if enter is not None:
+                reached.context.run(enter)
             memo, cost = self._run_body(reached)
         except BaseException as error:  # whatever the user's code raises is the step's outcome
             if ends_worker(error):

@@ -11,6 +11,7 @@ from inngest_celery import ids
 from inngest_celery.server.state import Server
 from inngest_celery.server.times import instant, instant_or_none
 from inngest_celery.store import rows
+from inngest_celery.store.events import extra_of
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.rows import Run, RunStatus
 
@@ -66,7 +67,6 @@ def enveloped(server: Server, data: T) -> Envelope[T]:
 
 
 def event_shape(event: rows.Event) -> EventShape:
-    extra: dict[str, Any] = json.loads(event.extra) if event.extra else {}
     return EventShape(
         internal_id=event.id,
         received_at=instant(event.received_at),
@@ -74,7 +74,7 @@ def event_shape(event: rows.Event) -> EventShape:
         name=event.name,
         data=json.loads(event.data),
         ts=event.ts,
-        **extra,
+        **extra_of(event),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import Field
 
-from inngest_celery import ids
+from inngest_celery import ids, trace_context
 from inngest_celery.server import events as event_api
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.paging import read_position, write_cursor
@@ -106,10 +106,11 @@ def list_runs(
     responses=_REFUSED,
     openapi_extra=as_tool("invoke_function"),
 )
-def invoke(server: Serving, app_id: str, function_id: str, given: InvokeRequest) -> Answer[Invoked]:
+def invoke(request: Request, server: Serving, app_id: str, function_id: str, given: InvokeRequest) -> Answer[Invoked]:
     """Call a function, whatever triggers it; answers with the id of its run at once, or says why there is none."""
     function = _function(server, app_id, function_id)
-    run_id = event_api.call_for_run(server, function, given.data, given.idempotency_key)
+    trace = trace_context.read(request.headers)
+    run_id = event_api.call_for_run(server, function, given.data, given.idempotency_key, trace)
     return answered(server, Invoked(run_id=run_id))
 
 
