@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
+from inngest_celery.server import bodies
 from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.errors import ApiError, first_problem
 from inngest_celery.server.realtime.delivery import over_sse, over_websocket
@@ -43,7 +44,7 @@ _WANTED = TypeAdapter(Annotated[list[_Wanted], Field(min_length=1, max_length=_M
 async def token(request: Request, server: Serving) -> dict[str, str]:
     """Give a token with which somebody else may listen to some topics."""
     try:
-        wanted = _WANTED.validate_json(await _read(request))
+        wanted = _WANTED.validate_json(await bodies.read(request, MAX_BYTES, "ask for fewer topics at a time"))
     except ValidationError as error:
         message = f"{first_problem(error, 'body')}. The body is a list of topics: kind, channel, name."
         raise ApiError(400, message) from None
@@ -77,7 +78,7 @@ async def publish(
     if request.headers.get("content-type", "").startswith("text/stream"):
         await publish_stream(hub, channel, topic, request.stream(), clock.now, run_id or None)
         return {"status": 200}
-    data = _data(request, await _read(request))
+    data = _data(request, await bodies.read(request, MAX_BYTES, "publish where it can be fetched, or a stream"))
     about = _json(metadata) if metadata else None
     for name in topic:
         message = compose("data", channel, name, data, clock.now(), run_id=run_id or None, metadata=about)
@@ -145,16 +146,6 @@ def _allowed(connection: HTTPConnection) -> frozenset[Topic]:
         return realtime_tokens.read(server.settings.signing_keys, given, server.runtime.clock.now() // 1000)
     except realtime_tokens.TokenRefused as error:
         raise ApiError(401, str(error), code=error.code) from error
-
-
-async def _read(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BYTES:
-            message = f"the body has more than {MAX_BYTES} bytes: publish where it can be fetched, or a stream"
-            raise ApiError(413, message, code="body_invalid")
-    return body
 
 
 def _data(request: Request, body: bytes) -> object:
