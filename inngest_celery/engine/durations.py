@@ -52,6 +52,17 @@ def parse_duration(text: str) -> int:
     return int(total)
 
 
+def instant(milliseconds: int) -> str:
+    """Write an instant, as RFC 3339 in UTC.
+
+    Example:
+        >>> instant(1_700_000_000_123)
+        '2023-11-14T22:13:20.123Z'
+    """
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def duration(milliseconds: int) -> str:
     """Give a length of time in its two largest units.
 

@@ -60,6 +60,11 @@ class ApiError(Exception):
         return JSONResponse(body, self.status)
 
 
+_UNAVAILABLE = ApiError(
+    503, "The server's database or Redis does not answer. Nothing is half done; try again.", code="unavailable"
+)
+
+
 def install(app: FastAPI) -> None:
     """Let an application answer with these errors."""
 
@@ -72,16 +77,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RedisError)
     def refuse_for_now(request: Request, error: Exception) -> Response:
         logger.error("%s %s failed: %s", request.method, request.url.path, error, extra={"action": "request_failed"})
-        message = "The server's database or Redis does not answer. Nothing is half done; try again."
-        return formed(request, ApiError(503, message, code="unavailable"))
+        return formed(request, _UNAVAILABLE)
 
     @app.exception_handler(DataError)
     @app.exception_handler(UnicodeEncodeError)
     @app.exception_handler(OverflowError)
     def refuse_value(request: Request, error: Exception) -> Response:
-        # What no column can hold. The transaction that came upon it has written nothing.
-        reason = "half of a surrogate pair" if isinstance(error, UnicodeEncodeError) else "NUL, or a number too large"
-        return formed(request, ApiError(400, f"a value cannot be stored: it has {reason} in it", code="value_invalid"))
+        return formed(request, _invalid_value(error))
 
     @app.exception_handler(RequestValidationError)
     def refuse_input(request: Request, error: RequestValidationError) -> Response:
@@ -93,6 +95,25 @@ def install(app: FastAPI) -> None:
         response = formed(request, ApiError(error.status_code, str(error.detail), code=code))
         response.headers.update(error.headers or {})
         return response
+
+
+def refusal_of(error: BaseException | None) -> ApiError | None:
+    """Give what is told of an error where no handler of the application's does it; ``None`` for one of our own faults.
+
+    Args:
+        error: what was raised while a request was answered.
+    """
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, DataError | UnicodeEncodeError | OverflowError):
+        return _invalid_value(error)
+    return _UNAVAILABLE if isinstance(error, DatabaseError | DBAPIError | RedisError) else None
+
+
+def _invalid_value(error: Exception) -> ApiError:
+    """Refuse what no column can hold. The transaction that came upon it has written nothing."""
+    reason = "half of a surrogate pair" if isinstance(error, UnicodeEncodeError) else "NUL, or a number too large"
+    return ApiError(400, f"a value cannot be stored: it has {reason} in it", code="value_invalid")
 
 
 def first_problem(error: ValidationError | RequestValidationError, whole: str = "") -> str:

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from inngest_celery.engine.durations import parse_instant
+from inngest_celery.engine.durations import instant, parse_instant
 from inngest_celery.server.errors import ApiError
 
-
-def instant(milliseconds: int) -> str:
-    """Write an instant.
-
-    Example:
-        >>> instant(1_700_000_000_123)
-        '2023-11-14T22:13:20.123Z'
-    """
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+__all__ = ["instant", "instant_or_none", "read_instant"]
 
 
 def instant_or_none(milliseconds: int | None) -> str | None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import redis
 
-from inngest_celery.engine.routing import Router, no_rate_limit
 from inngest_celery.store import jobs, rows
 from inngest_celery.worker import hints
 from inngest_celery.worker.outbox import Outbox
-from inngest_celery.worker.rates import Rates
-from inngest_celery.worker.rerunning import terms_of
+from inngest_celery.worker.routing import router_of
 from inngest_celery.worker.runtime import Runtime
 
 
@@ -24,14 +22,8 @@ def store_and_route(runtime: Runtime, event: rows.Event) -> bool:
     claimed = jobs.claim(runtime.database, event.id, "route", owner=runtime.worker_name, now=now, until=until)
     if claimed is None:
         return False
-    router = Router(
-        database=runtime.database,
-        clock=runtime.clock,
-        terms=terms_of(runtime),
-        # This is no worker: it takes no step of a run.
-        may_keep=lambda function: False,
-        rate=Rates(runtime).admits if runtime.sends_hints else no_rate_limit,
-    )
+    # This is no worker: it takes no step of a run.
+    router = router_of(runtime, may_keep=lambda function: False)
     try:
         applied = router.route(claimed.job, event)
     except redis.RedisError:

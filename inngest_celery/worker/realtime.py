@@ -7,8 +7,8 @@ does not listen when a message is published never gets it.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
+from inngest_celery.engine.durations import instant
 from inngest_celery.flow.gate import connect
 
 MAX_BYTES = 512 * 1024
@@ -41,8 +41,7 @@ def compose(
     Raises:
         TypeError, ValueError: the data is no JSON.
     """
-    created_at = datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    message = {"kind": kind, "channel": channel, "topic": topic, "data": data, "created_at": created_at}
+    message = {"kind": kind, "channel": channel, "topic": topic, "data": data, "created_at": instant(at)}
     # SDKs take text in these, or nothing.
     more = {"run_id": run_id, "fn_id": fn_id, "stream_id": stream_id, "metadata": metadata}
     message.update({name: value for name, value in more.items() if value is not None})

@@ -12,13 +12,13 @@ from inngest_celery import ids
 from inngest_celery.engine import starting
 from inngest_celery.engine.arrival import Arrival
 from inngest_celery.engine.spec import read_spec
-from inngest_celery.engine.terms import Terms
 from inngest_celery.store import events, functions, jobs, outcomes, runs
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Job, JobKind, Run, Step
 from inngest_celery.worker import hints
+from inngest_celery.worker.routing import terms_of
 from inngest_celery.worker.runs import RunNotFoundError
 from inngest_celery.worker.runtime import Runtime
 
@@ -142,15 +142,3 @@ def _inputs(connection: sa.Connection, run: Run, from_step: str, step_input: Seq
     if step_input is None:
         return None
     return json.dumps({"inputs": {_key_of(connection, run, from_step): json.dumps({"input": list(step_input)})}})
-
-
-def terms_of(runtime: Runtime) -> Terms:
-    """Give what this process brings to the jobs that it makes."""
-    settings = runtime.settings
-    return Terms(
-        worker=runtime.worker_name,
-        route_queue=runtime.route_queue,
-        hint_ms=settings.hint_timeout_ms,
-        horizon_ms=settings.horizon_ms,
-        lease_ms=settings.lease_ms,
-    )

@@ -14,7 +14,6 @@ from celery.exceptions import Retry
 
 from inngest_celery.crash import crash_point
 from inngest_celery.engine import batching, deadlines, debouncing, mass_cancelling, pending
-from inngest_celery.engine.routing import Router, no_rate_limit
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
 from inngest_celery.flow.places import Place, place_of, place_of_job, run_resources
 from inngest_celery.sdk.errors import FunctionNotFoundError
@@ -28,9 +27,8 @@ from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, call_options, hints, spans, sweeper
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.handoff import Handoff, may_share
-from inngest_celery.worker.rates import Rates
 from inngest_celery.worker.registry import functions_of
-from inngest_celery.worker.rerunning import terms_of
+from inngest_celery.worker.routing import router_of, terms_of
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.tracing import Shown, current_body, trace_in_place
 
@@ -236,17 +234,9 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | 
         # Even at slice 0: to find a run's first step is no step, so it needs no hop.
         return function.queue == job.queue and may_share(runtime, function.id, function.task_name)
 
-    router = Router(
-        database=runtime.database,
-        clock=runtime.clock,
-        terms=terms_of(runtime),
-        may_keep=may_keep,
-        # Where there is no broker, there is no Redis either: see testing.Inline.
-        rate=Rates(runtime).admits if runtime.sends_hints else no_rate_limit,
-    )
     crash_point("route_before_commit")
     try:
-        applied = router.route(job, claimed.event)
+        applied = router_of(runtime, may_keep).route(job, claimed.event)
     except redis.RedisError as error:
         _put_off(runtime, job, error)
         return

@@ -38,13 +38,17 @@ class Scripted:
     def registered(self, stage: Stage, *, retries: int = 1, **options: Any) -> Iterator[None]:
         """Serve it meanwhile, registered."""
         with served(self.app) as origin:
-            runtime = {"type": "http", "url": f"{origin}/api/inngest?fnId=shop-fn&stepId=step"}
-            step = {"id": "step", "name": "step", "runtime": runtime, "retries": {"attempts": retries}}
-            given = {"id": "shop-fn", "name": "fn", "triggers": [{"event": "shop/a"}], "steps": {"step": step}}
-            body = {"appName": "shop", "url": f"{origin}/api/inngest", "sdk": "js:v4.18.1"}
-            answer = stage.http.post("/fn/register", json={**body, "functions": [{**given, **options}]})
-            assert answer.status_code == 200, answer.text
+            self.register(stage, origin, retries=retries, **options)
             yield
+
+    def register(self, stage: Stage, origin: str, *, retries: int = 1, **options: Any) -> None:
+        """Tell the server that it is served at an address."""
+        runtime = {"type": "http", "url": f"{origin}/api/inngest?fnId=shop-fn&stepId=step"}
+        step = {"id": "step", "name": "step", "runtime": runtime, "retries": {"attempts": retries}}
+        given = {"id": "shop-fn", "name": "fn", "triggers": [{"event": "shop/a"}], "steps": {"step": step}}
+        body = {"appName": "shop", "url": f"{origin}/api/inngest", "sdk": "js:v4.18.1"}
+        answer = stage.http.post("/fn/register", json={**body, "functions": [{**given, **options}]})
+        assert answer.status_code == 200, answer.text
 
 
 def done(output: Any, status: int = 200, **headers: str) -> Response:

@@ -13,6 +13,7 @@ from fastapi import Response
 
 import inngest_celery as inngest
 from inngest_celery import ids
+from inngest_celery.server.graphql import queries
 from inngest_celery.server.times import instant
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
@@ -323,6 +324,26 @@ def test_what_cannot_be_asked(stage: Stage) -> None:
     assert "cursor" in refusal(stage, RUNS, filter=FROM, orderBy=NEWEST, first=1, after="nonsense")
     assert "query" in refusal(stage, RUNS, filter={**FROM, "query": "event.data.n =="}, orderBy=NEWEST, first=1)
     assert stage.http.post("/v0/gql", json={}).status_code == 400
+
+
+@pytest.mark.databases("postgres")
+def test_errors_have_codes_and_a_fault_of_ours_tells_nothing(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def code(query: str) -> str:
+        answer = stage.http.post("/v0/gql", json={"query": query})
+        assert answer.status_code == 200
+        [error] = answer.json()["errors"]
+        assert "secret" not in error["message"]
+        return str(error["extensions"]["code"])
+
+    assert code('{ stream(query: {before: "soon"}) { id } }') == "invalid_id"
+    assert code(r'{ run(runID: "\u0000") { id } }') == "value_invalid"
+    assert not caplog.records, "whoever asks is told, and nobody else"
+    # What no question may come upon.
+    monkeypatch.setattr(queries, "functions_of", lambda info: {}["secret"])
+    assert code("{ functions { id } }") == "internal_error"
+    assert "KeyError: 'secret'" in caplog.text
 
 
 @pytest.mark.databases("sqlite")

@@ -355,6 +355,83 @@ def test_what_becomes_of_a_run(bench: Bench) -> None:
     assert late[-1]["data"]["ended_at"] > late[-1]["data"]["started_at"] >= early[1]["data"]["created_at"]
 
 
+def ask(connection: ClientConnection, kind: str, data: Any = None) -> Any:
+    """Say something over a connection, and give what is answered to it; what came before that is passed over."""
+    connection.send(json.dumps({"kind": kind, "data": data}))
+    while (answer := next_of(connection))["kind"] != {"ping": "pong"}.get(kind, kind):
+        pass
+    return answer["data"]
+
+
+def test_who_listens_may_hear_more_and_less(stage: Stage) -> None:
+    mine, more = ({"kind": "run", "channel": channel, "name": name} for channel, name in ("ct", "du"))
+    with listening(stage, token(stage)) as socket:
+        assert ask(socket, "sub", token(stage, "d", "u")) == [more]
+        assert ask(socket, "sub", token(stage, "d", "u")) == [], "it has that"
+        publish(stage, 1, "d", "u")
+        publish(stage, 2)
+        assert [next_of(socket)["data"] for _ in range(2)] == [1, 2]
+        assert ask(socket, "unsub", [more, {"channel": "other", "name": "u"}]) == [more]
+        publish(stage, 3, "d", "u")
+        publish(stage, 4)
+        assert next_of(socket)["data"] == 4
+        assert ask(socket, "unsub", [mine]) == [mine]
+        publish(stage, 5)
+        socket.send('{"kind": "ping", "data": {"n": 6}}')
+        assert next_of(socket)["data"] == {"n": 6}
+        assert ask(socket, "sub", token(stage)) == [mine]
+        publish(stage, 7)
+        assert next_of(socket)["data"] == 7
+
+
+def test_what_cannot_be_asked_for_while_listening(stage: Stage) -> None:
+    expired = token(stage)
+    stage.bench.advance(seconds=61)
+    with listening(stage, token(stage)) as socket:
+        for kind, data, code in (
+            ("sub", "no token", "token_invalid"),
+            ("sub", expired, "token_expired"),
+            ("sub", ["c"], "invalid_request"),
+            ("unsub", "c", "invalid_request"),
+            ("unsub", [{"name": "t"}], "invalid_request"),
+            ("unsub", [{"kind": "event", "name": "t"}], "topic_unsupported"),
+        ):
+            told = ask(socket, kind, data)
+            assert told["code"] == code, told
+        for number in range(10):
+            told = ask(socket, "sub", token(stage, "many", *(f"{number}-{each}" for each in range(100))))
+        assert told["code"] == "too_many_topics"
+        for text in ("no json", "[]", '{"kind": "data"}', b'{"kind": "ping"}', '{"kind": "ping", "data": NaN}'):
+            socket.send(text)
+        publish(stage, "still")
+        assert next_of(socket)["data"] == "still"
+        with suppress(ConnectionClosed):
+            socket.send("x" * (512 * 1024 + 1))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=30)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
+def test_who_listens_to_a_run_again_is_told_again(bench: Bench) -> None:
+    @bench.function()
+    def fn(ctx: inngest.ContextSync) -> None:
+        ctx.step.run("first", lambda: None)
+        ctx.step.sleep("nap", timedelta(days=1))
+
+    with staged(bench, CLOUD) as stage:
+        stage.http.headers["authorization"] = f"Bearer {KEY}"
+        run = bench.run()
+        with listening(stage, token(stage)) as socket:
+            for _ in range(2):
+                topics = ask(socket, "sub", token(stage, run.id, "$run", "$step"))
+                assert [topic["name"] for topic in topics] == ["$run", "$step"]
+                told = [next_of(socket)["data"] for _ in range(2)]
+                assert [each.get("name", each["status"]) for each in told] == ["first", "Running"]
+                ask(socket, "unsub", topics)
+        bench.output(run)
+
+
 def test_of_very_many_steps_the_last_are_told(bench: Bench) -> None:
     @bench.function()
     def fn(ctx: inngest.ContextSync) -> None:

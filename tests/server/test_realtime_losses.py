@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection
 from tests.functions.bench import Bench
 from tests.own_redis import OwnRedis
 from tests.server.stage import QUIET, Stage, staged
-from tests.server.test_realtime import listening, next_of, publish, token
+from tests.server.test_realtime import ask, listening, next_of, publish, token
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.databases("sqlite")
@@ -40,9 +40,13 @@ def test_redis_is_killed_and_comes_back_without_what_it_knew(
         assert next_of(socket)["data"] == "before"
         own_redis.kill()
         refused(stage)
+        assert ask(socket, "sub", token(stage, "new", "u"))["code"] == "unavailable"
         assert deafness(caplog) == ["realtime_deaf"], "said once, not at each attempt"
         own_redis.start()
         heard_again(stage, socket)
+        assert ask(socket, "sub", token(stage, "new", "u")) == [{"kind": "run", "channel": "new", "name": "u"}]
+        publish(stage, "more", "new", "u")
+        assert next_of(socket)["data"] == "more"
 
 
 def test_redis_is_frozen(stage: Stage, own_redis: OwnRedis, caplog: pytest.LogCaptureFixture) -> None:

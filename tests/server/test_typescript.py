@@ -11,8 +11,10 @@ import httpx
 import inngest as official
 import pytest
 from fastapi import FastAPI, Request
+from inngest_encryption import EncryptionMiddleware
 
 import inngest_celery as inngest
+from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
 from tests.functions.bench import Bench
 from tests.server import test_realtime
@@ -141,6 +143,8 @@ def test_all_the_rest(stage: Stage, app: TypeScriptApp) -> None:
     stage.send("ts/stop", id=1)
     stage.drain()
     assert stage.bench.get(stopped).status is RunStatus.CANCELLED
+    overdue = stage.start("ts/overdue")
+    older, newer, other = (stage.start("ts/newest", id=id) for id in (1, 1, 2))
     for number in range(2):
         stage.send("ts/batched", n=number)
         stage.send("ts/alone")
@@ -148,6 +152,8 @@ def test_all_the_rest(stage: Stage, app: TypeScriptApp) -> None:
         stage.send("ts/calm", n=number)
         stage.drain()
     stage.bench.advance(hours=1)
+    ended = [stage.bench.get(run).status.name for run in (overdue, older, newer, other)]
+    assert ended == ["CANCELLED", "CANCELLED", "COMPLETED", "COMPLETED"]
     outputs = {run.function_id: run.output for run in stage.bench.inline.runs.list(limit=1000)}
     assert (outputs["ts-batched"], outputs["ts-calm"]) == ([0, 1], 1)
     skipped = stage.bench.inline.runs.list(status=RunStatus.SKIPPED)
@@ -197,6 +203,38 @@ def test_functions_in_two_languages_call_each_other(bench: Bench, tmp_path: Path
 
         with stage.app(client, [there, doubled]):
             assert stage.output("py/go") == {"back": {"n": 4}}
+
+
+@pytest.mark.databases("sqlite")
+def test_what_is_encrypted_is_read_in_two_languages_and_not_here(stage: Stage, tmp_path: Path) -> None:
+    client = stage.client(middleware=[EncryptionMiddleware.factory("a secret key")])
+    seen: list[Any] = []
+
+    @client.create_function(fn_id="begin", trigger=official.TriggerEvent(event="py/secret"))
+    def begin(ctx: official.ContextSync) -> None:
+        word = ctx.event.data["encrypted"]["word"]  # type: ignore[index, call-overload]
+        answer = ctx.step.invoke_by_id("call", app_id="ts", function_id="secret", data={"encrypted": {"word": word}})
+        seen.append(answer)
+
+    @client.create_function(fn_id="reverse", trigger=official.TriggerEvent(event="ts/told"))
+    def reverse(ctx: official.ContextSync) -> Any:
+        word = str(ctx.event.data["encrypted"]["word"])  # type: ignore[index, call-overload]
+        return ctx.step.run("reverse", lambda: {"word": word[::-1]})
+
+    with running(stage.url, tmp_path / "node.log", KEY="a secret key"), stage.app(client, [begin, reverse]):
+        client.send_sync(official.Event(name="py/secret", data={"encrypted": {"word": "sesame"}}))
+        stage.drain()
+    assert seen == [{"loud": "SESAME", "reversed": {"word": "EMASES"}}]
+    runs = stage.bench.inline.runs.list()
+    assert sorted((run.function_id, run.status.name) for run in runs) == [
+        ("sample-begin", "COMPLETED"),
+        ("sample-reverse", "COMPLETED"),
+        ("sample-reverse", "COMPLETED"),
+        ("ts-secret", "COMPLETED"),
+    ]
+    stored = "".join(str(row) for table in (schema.event, schema.step, schema.run) for row in stage.bench.rows(table))
+    assert stored.count("__ENCRYPTED__") >= 6
+    assert not [word for word in ("sesame", "SESAME", "EMASES") if word in stored]
 
 
 @pytest.mark.databases("sqlite")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,19 +45,22 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served(app: Any, port: int = 0) -> Iterator[str]:
-    """Serve an application meanwhile; gives its address."""
+def served(app: Any, port: int = 0, *, tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Serve an application meanwhile, over TLS if that is given; gives its address."""
     # Said to be TCP, so that asyncio sends small answers at once.
     listening = socket.socket(proto=socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", port))
     listening.listen(128)
-    server = _Server(uvicorn.Config(app, log_level="warning"))
+    config = uvicorn.Config(app, log_level="warning")
+    config.load()
+    config.ssl = tls
+    server = _Server(config)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     try:
         wait_until(lambda: server.started or not thread.is_alive(), 60, "the HTTP server", every=0.002)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.end()
         thread.join(60)

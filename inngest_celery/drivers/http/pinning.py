@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 
 import httpcore
@@ -14,11 +15,11 @@ from inngest_celery.drivers.http.addresses import public_addresses
 class PublicTransport(httpx.HTTPTransport):
     """Connects to public addresses only. Certificates are still checked for the name, which the app is told, too."""
 
-    def __init__(self, limits: httpx.Limits) -> None:
-        super().__init__(limits=limits)
+    def __init__(self, limits: httpx.Limits, trusted: ssl.SSLContext) -> None:
+        super().__init__(verify=trusted, limits=limits)
         # httpx lets nobody say what a pool connects with, so it gets another pool.
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=trusted,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,

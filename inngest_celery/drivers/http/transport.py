@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from urllib.request import getproxies
 
-from inngest_celery.drivers.http import addresses
+from inngest_celery.drivers.http import addresses, certificates
 from inngest_celery.engine.report import Failure
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def send(
             response.close()
     except addresses.PrivateAddressError as error:
         raise NoResponse(Failure("PrivateAddressError", str(error), code=error.code, retriable=False)) from error
+    except certificates.UnreadableCertificatesError as error:
+        raise NoResponse(Failure("Unreachable", str(error), code=error.code)) from error
     except httpx.TooManyRedirects as error:
         message = f"{_shown(url)} redirects {_REDIRECTS} times and more; register the address that it leads to"
         raise NoResponse(Failure("TooManyRedirects", message, code="http_unreachable")) from error
@@ -74,7 +76,8 @@ def send(
         message = f"{_shown(url)} did not answer in time ({type(error).__name__})"
         raise NoResponse(Failure("Unreachable", message, code="http_unreachable")) from error
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-        message = f"{_shown(url)} cannot be reached: {error or type(error).__name__}. Is the app running there?"
+        why = certificates.distrust(error) or f"{error or type(error).__name__}. Is the app running there?"
+        message = f"{_shown(url)} cannot be reached: {why}"
         raise NoResponse(Failure("Unreachable", message, code="http_unreachable")) from error
 
 
@@ -110,16 +113,22 @@ def _client(private: bool) -> httpx.Client:
     import httpx
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+    trusted = certificates.trusted()
     if private:
-        return httpx.Client(follow_redirects=True, max_redirects=_REDIRECTS, limits=limits)
+        return httpx.Client(verify=trusted, follow_redirects=True, max_redirects=_REDIRECTS, limits=limits)
     from inngest_celery.drivers.http.pinning import PublicTransport
 
     # Where a proxy connects, it is the proxy that looks names up: this look at them is all that we can do.
     hooks = {"request": [lambda request: addresses.refuse_private(str(request.url))]}
     proxied = any(scheme != "no" for scheme in getproxies())
-    transport = None if proxied else PublicTransport(limits)
+    transport = None if proxied else PublicTransport(limits, trusted)
     return httpx.Client(
-        follow_redirects=True, max_redirects=_REDIRECTS, limits=limits, transport=transport, event_hooks=hooks
+        verify=trusted,
+        follow_redirects=True,
+        max_redirects=_REDIRECTS,
+        limits=limits,
+        transport=transport,
+        event_hooks=hooks,
     )
 
 

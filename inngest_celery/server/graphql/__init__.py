@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from http import HTTPStatus
+from types import NoneType
 from typing import Any
 
 import strawberry
@@ -11,9 +14,10 @@ from graphql import GraphQLError
 from pydantic import BaseModel, Field
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
 from strawberry.schema.config import StrawberryConfig
+from strawberry.types import ExecutionContext
 
 from inngest_celery.server.access import require_signing_key
-from inngest_celery.server.errors import ApiError
+from inngest_celery.server.errors import ApiError, refusal_of
 from inngest_celery.server.graphql.loading import Loader
 from inngest_celery.server.graphql.mutations import Mutation
 from inngest_celery.server.graphql.queries import Query
@@ -22,10 +26,25 @@ from inngest_celery.server.state import Serving
 
 router = APIRouter(dependencies=[Depends(require_signing_key)], tags=["graphql"])
 
+_CRASH = ApiError(500, "The server failed to answer this; its log says why.", code="internal_error")
 # Introspection goes 13 deep.
 _DEEPEST, _MOST_TOKENS, _MOST_ALIASES = 20, 5000, 50
 
-schema = strawberry.Schema(
+logger = logging.getLogger(__name__)
+
+
+class _Schema(strawberry.Schema):
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Log what is not the fault of whoever asks."""
+        for error in errors:
+            refusal = refusal_of(error.original_error)
+            if refusal is not None and refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                logger.error("A query failed: %s", error.original_error, extra={"action": "request_failed"})
+            elif _is_crash(error):
+                logger.error("A query failed.", exc_info=error.original_error, extra={"action": "request_failed"})
+
+
+schema = _Schema(
     Query,
     Mutation,
     config=StrawberryConfig(scalar_map=SCALARS),
@@ -62,6 +81,13 @@ def ask(server: Serving, asked: Asked) -> JSONResponse:
 
 def _formatted(error: GraphQLError) -> dict[str, Any]:
     told: dict[str, Any] = dict(error.formatted)
-    if isinstance(error.original_error, ApiError):
-        told["extensions"] = {"code": error.original_error.code}
+    refusal = _CRASH if _is_crash(error) else refusal_of(error.original_error)
+    if refusal is not None:
+        told |= {"message": str(refusal), "extensions": {"code": refusal.code}}
     return told
+
+
+def _is_crash(error: GraphQLError) -> bool:
+    """Tell whether an error is a fault of this server. What cannot be asked raises GraphQL's own errors."""
+    original = error.original_error
+    return not isinstance(original, GraphQLError | NoneType) and refusal_of(original) is None

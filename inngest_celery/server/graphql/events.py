@@ -17,6 +17,7 @@ from inngest_celery.server.graphql.runs import FunctionRun, FunctionRunStatus, F
 from inngest_celery.server.graphql.scalars import ULID, UUID, Time
 from inngest_celery.server.paging import read_cursor, write_cursor
 from inngest_celery.server.searching import condition
+from inngest_celery.server.runs import checked
 from inngest_celery.server.times import instant, read_instant
 from inngest_celery.store import events, runs
 from inngest_celery.store.rows import Event as Row
@@ -291,12 +292,17 @@ def event_by_id(info: Info[Any, Any], event_id: str) -> Row:
 
 
 def stream(info: Info[Any, Any], given: StreamQuery) -> list[StreamItem]:
-    """Give the newest events, or those before one."""
+    """Give the newest events, or those before one.
+
+    Raises:
+        ApiError: what they are to be before, or after, is no event's id.
+    """
+    before, after = (checked(each) if each else None for each in (given.before, given.after))
     with loader_of(info).server.runtime.database.autocommit() as connection:
         found = events.page(
             connection,
             limit=bounded(given.limit),
-            before=given.before,
+            before=before,
             internal=bool(given.include_internal_events),
         )
-    return [StreamItem(of=event) for event in found if given.after is None or event.id > given.after]
+    return [StreamItem(of=event) for event in found if after is None or event.id > after]

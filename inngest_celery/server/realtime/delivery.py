@@ -24,16 +24,17 @@ _HEADERS = [
 ]
 
 
-async def over_websocket(websocket: WebSocket, listener: Listener) -> None:
-    """Send what a listener gets until one side ends it. What the client says is not looked at."""
+async def over_websocket(websocket: WebSocket, listener: Listener, take: Callable[[str], Awaitable[None]]) -> None:
+    """Send what a listener gets until one side ends it, and have what the client says taken, one after the other."""
 
     async def pass_on() -> None:
         while True:
             await websocket.send_text(await listener.take())
 
     async def until_gone() -> None:
-        while (await websocket.receive())["type"] != "websocket.disconnect":
-            pass
+        while (said := await websocket.receive())["type"] != "websocket.disconnect":
+            if text := said.get("text"):
+                await take(text)
 
     await websocket.accept()
     why = await _first(listener, pass_on, until_gone)
@@ -90,6 +91,8 @@ async def _first(
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+    if gone in done:
+        gone.result()
     if sending in done:
         # A client that goes away in the middle of a frame is no error of ours.
         with suppress(WebSocketDisconnect, OSError):

@@ -27,7 +27,9 @@ class Hub:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._listeners: defaultdict[Topic, set[Listener]] = defaultdict(set)
+        # How many of these are topics of each channel.
         self._channels: defaultdict[str, int] = defaultdict(int)
+        self._all: set[Listener] = set()
         self._wire: Wire | None = None
         self._came = asyncio.Event()
         self._stopped = False
@@ -43,22 +45,51 @@ class Hub:
         if self._stopped:
             raise ApiError(503, End.STOPPED.reason, code="unavailable")
         self._loop = asyncio.get_running_loop()
-        listener = Listener(topics)
-        channels = {topic.channel for topic in topics}
-        for channel in channels:
-            self._channels[channel] += 1
-        for topic in topics:
-            self._listeners[topic].add(listener)
+        listener = Listener()
+        self._all.add(listener)
         try:
-            if wire := self._connect():
-                await wire.follow(channels)
-            self._came.set()
+            await self.add(listener, topics)
             yield listener
+        finally:
+            self.remove(listener, topics | listener.topics)
+            self._all.discard(listener)
+
+    async def add(self, listener: Listener, topics: frozenset[Topic]) -> None:
+        """Have somebody listen to more topics: whatever is published from the end of this on is heard.
+
+        Raises:
+            ApiError: 503, Redis does not answer; nothing is added.
+        """
+        new = topics - listener.topics
+        listener.topics |= new
+        for topic in new:
+            self._listeners[topic].add(listener)
+            self._channels[topic.channel] += 1
+        try:
+            if new and (wire := self._connect()):
+                await wire.follow({topic.channel for topic in new})
         except Unreachable:
+            self.remove(listener, new)
             message = "Redis does not answer, so messages would not come. Listen again in a moment."
             raise ApiError(503, message, code="unavailable") from None
-        finally:
-            self._forget(listener, channels)
+        self._came.set()
+
+    def remove(self, listener: Listener, topics: frozenset[Topic]) -> None:
+        """Have somebody listen to these topics no longer."""
+        gone = topics & listener.topics
+        listener.topics -= gone
+        for topic in gone:
+            # Who comes back is told again how it stands.
+            listener.told.pop(topic, None)
+            self._listeners[topic].discard(listener)
+            if not self._listeners[topic]:
+                del self._listeners[topic]
+            self._channels[topic.channel] -= 1
+        silent = {topic.channel for topic in gone if not self._channels[topic.channel]}
+        for channel in silent:
+            del self._channels[channel]
+        if self._wire is not None and silent:
+            self._wire.drop(silent)
 
     async def listeners_to(self, *names: str) -> set[Listener]:
         """Give those who listen to topics of these names, on any channel, as soon as there are some."""
@@ -96,7 +127,7 @@ class Hub:
             self._loop.call_soon_threadsafe(self._release)
 
     def _release(self) -> None:
-        for listener in {each for several in self._listeners.values() for each in several}:
+        for listener in self._all:
             listener.end(End.STOPPED)
 
     async def close(self) -> None:
@@ -111,16 +142,3 @@ class Hub:
         if self._wire is None and url is not None:
             self._wire = Wire(url, Airwaves(self._runtime.settings.redis_prefix), self.deliver)
         return self._wire
-
-    def _forget(self, listener: Listener, channels: set[str]) -> None:
-        for topic in listener.topics:
-            self._listeners[topic].discard(listener)
-            if not self._listeners[topic]:
-                del self._listeners[topic]
-        for channel in channels:
-            self._channels[channel] -= 1
-        silent = {channel for channel in channels if not self._channels[channel]}
-        for channel in silent:
-            del self._channels[channel]
-        if self._wire is not None:
-            self._wire.drop(silent)

@@ -18,6 +18,7 @@ class End(Enum):
 
     SLOW = (1008, "You read more slowly than messages come. Listen again, or to fewer topics.")
     STOPPED = (1012, "The server stops. Listen again.")
+    TOO_LARGE = (1009, "You have sent a message that is too large. Listen again, and send less.")
     LATE = (1000, "This has been open for long enough. Listen again.")
 
     @property
@@ -32,12 +33,14 @@ class End(Enum):
 class Listener:
     """Keeps what was not sent yet, up to a bound: who reads too slowly is cut off, and costs no more memory.
 
-    Args:
-        topics: what it listens to.
+    Attributes:
+        topics: what it listens to; the hub's to change.
+        told: what the onlookers have told of these last.
     """
 
-    def __init__(self, topics: frozenset[Topic]) -> None:
-        self.topics = topics
+    def __init__(self) -> None:
+        self.topics: set[Topic] = set()
+        self.told: dict[Topic, int] = {}
         self._messages: deque[str] = deque()
         self._characters = 0
         self._filled = asyncio.Event()

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import DBAPIError
@@ -34,14 +32,6 @@ _EVERY_S = 0.5
 _AT_ONCE = 100
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What one listener knows of one run."""
-
-    status: int | None = None
-    seq: int = 0
-
-
 class Onlookers:
     """Tells those who listen to runs how they go on: first how the run stands, and then what changes.
 
@@ -53,7 +43,6 @@ class Onlookers:
     def __init__(self, runtime: Runtime, hub: Hub) -> None:
         self._runtime = runtime
         self._hub = hub
-        self._seen: WeakKeyDictionary[Listener, dict[str, _Seen]] = WeakKeyDictionary()
 
     async def tell(self) -> None:
         """Look and tell until cancelled."""
@@ -70,19 +59,20 @@ class Onlookers:
             await asyncio.sleep(_EVERY_S)
 
     async def _look(self, listeners: set[Listener]) -> None:
+        asked = {listener: frozenset(listener.topics) for listener in listeners}
         statuses: dict[str, None] = {}
         steps: dict[str, int] = {}
-        for listener in listeners:
-            seen = self._seen.setdefault(listener, {})
-            for channel, name in listener.topics:
-                if name == RUN:
-                    statuses[channel] = None
-                elif name == STEP:
-                    seq = seen.setdefault(channel, _Seen()).seq
-                    steps[channel] = min(seq, steps.get(channel, seq))
+        for listener, topics in asked.items():
+            for topic in topics:
+                if topic.name == RUN:
+                    statuses[topic.channel] = None
+                elif topic.name == STEP:
+                    seq = listener.told.get(topic, 0)
+                    steps[topic.channel] = min(seq, steps.get(topic.channel, seq))
         runs, done = await run_in_threadpool(self._read, list(statuses), steps)
-        for listener in listeners:
-            self._tell(listener, runs, done)
+        for listener, topics in asked.items():
+            # Meanwhile topics may have gone, and others have come: those were not looked at.
+            self._tell(listener, topics & listener.topics, runs, done)
 
     def _read(self, run_ids: list[str], after: dict[str, int]) -> tuple[list[RunProgress], list[StepProgress]]:
         with self._runtime.database.autocommit() as connection:
@@ -90,19 +80,23 @@ class Onlookers:
             runs = progress.of_runs(connection, run_ids)
             return runs, progress.of_steps(connection, after)
 
-    def _tell(self, listener: Listener, runs: list[RunProgress], steps: list[StepProgress]) -> None:
-        seen, now = self._seen[listener], self._runtime.clock.now()
+    def _tell(
+        self, listener: Listener, topics: frozenset[Topic], runs: list[RunProgress], steps: list[StepProgress]
+    ) -> None:
+        # Of a run it is the status that was told last, and of its steps the number.
+        told, now = listener.told, self._runtime.clock.now()
         newest = {step.run_id: step.seq for step in steps}
         for step in steps:
-            if Topic(step.run_id, STEP) in listener.topics and step.seq > seen[step.run_id].seq:
-                seen[step.run_id].seq = step.seq
+            topic = Topic(step.run_id, STEP)
+            if topic in topics and step.seq > told.get(topic, 0):
+                told[topic] = step.seq
                 if step.seq <= newest[step.run_id] - _AT_ONCE:
                     continue
                 listener.offer(compose("step", step.run_id, STEP, _step(step), now, run_id=step.run_id))
         for run in runs:
-            known = seen.setdefault(run.id, _Seen())
-            if Topic(run.id, RUN) in listener.topics and run.status != known.status:
-                known.status = run.status
+            topic = Topic(run.id, RUN)
+            if topic in topics and run.status != told.get(topic):
+                told[topic] = run.status
                 fn_id = ids.function_uuid(run.function_id)
                 listener.offer(compose("run", run.id, RUN, _run(run), now, run_id=run.id, fn_id=fn_id))
 

@@ -3,64 +3,37 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, WebSocket
 from fastapi.responses import Response
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
+from inngest_celery.server import bodies
 from inngest_celery.server.access import require_signing_key
-from inngest_celery.server.errors import ApiError, first_problem
+from inngest_celery.server.errors import ApiError
 from inngest_celery.server.realtime.delivery import over_sse, over_websocket
 from inngest_celery.server.realtime.hub import Hub
+from inngest_celery.server.realtime.requests import Requests
 from inngest_celery.server.realtime.streams import publish_stream
+from inngest_celery.server.realtime.topics import MAX_TOPICS, Name, read_topics, token_of, topics_of_token
 from inngest_celery.server.state import Serving, server_of
 from inngest_celery.worker import realtime_tokens
-from inngest_celery.worker.realtime import MAX_BYTES, MAX_NAME, compose
+from inngest_celery.worker.realtime import MAX_BYTES, compose
 from inngest_celery.worker.realtime_tokens import Topic
 
 router = APIRouter(prefix="/v1/realtime", tags=["realtime"])
 
 STREAM = "$stream"
-_MAX_TOPICS = 100
-# Databases take no NUL.
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"^[^\x00]+$")]
-Names = Annotated[list[Name], Query(min_length=1, max_length=_MAX_TOPICS)]
-
-
-class _Wanted(BaseModel):
-    kind: Literal["run", "event"] = "run"
-    channel: Name = "-"
-    name: Name
-
-
-_WANTED = TypeAdapter(Annotated[list[_Wanted], Field(min_length=1, max_length=_MAX_TOPICS)])
+Names = Annotated[list[Name], Query(min_length=1, max_length=MAX_TOPICS)]
 
 
 @router.post("/token", dependencies=[Depends(require_signing_key)], status_code=201)
 async def token(request: Request, server: Serving) -> dict[str, str]:
     """Give a token with which somebody else may listen to some topics."""
-    try:
-        wanted = _WANTED.validate_json(await _read(request))
-    except ValidationError as error:
-        message = f"{first_problem(error, 'body')}. The body is a list of topics: kind, channel, name."
-        raise ApiError(400, message) from None
-    topics = [_topic(each, index) for index, each in enumerate(wanted)]
+    topics = read_topics(await bodies.read(request, MAX_BYTES, "ask for fewer topics at a time"))
     return {"jwt": realtime_tokens.issue(server.settings.signing_keys, topics, server.runtime.clock.now() // 1000)}
-
-
-def _topic(wanted: _Wanted, index: int) -> Topic:
-    if wanted.kind == "event":
-        message = (
-            f"{index}.kind: events are not published to listeners here. Publish what they should see: a function "
-            "that the event triggers can."
-        )
-        raise ApiError(400, message, code="topic_unsupported")
-    if "channel" not in wanted.model_fields_set:
-        raise ApiError(400, f"{index}.channel: name the channel that the topic is on")
-    return Topic(wanted.channel, wanted.name)
 
 
 @router.post("/publish", dependencies=[Depends(require_signing_key)])
@@ -77,7 +50,7 @@ async def publish(
     if request.headers.get("content-type", "").startswith("text/stream"):
         await publish_stream(hub, channel, topic, request.stream(), clock.now, run_id or None)
         return {"status": 200}
-    data = _data(request, await _read(request))
+    data = _data(request, await bodies.read(request, MAX_BYTES, "publish where it can be fetched, or a stream"))
     about = _json(metadata) if metadata else None
     for name in topic:
         message = compose("data", channel, name, data, clock.now(), run_id=run_id or None, metadata=about)
@@ -102,10 +75,11 @@ async def tee(
 
 @router.websocket("/connect")
 async def connect(websocket: WebSocket) -> None:
-    """Send messages as frames."""
+    """Send messages as frames, and take those that say to which topics the client wants to listen, too, or no more."""
+    hub = hub_of(websocket)
     try:
-        async with hub_of(websocket).listening(_allowed(websocket)) as listener:
-            await over_websocket(websocket, listener)
+        async with hub.listening(_allowed(websocket)) as listener:
+            await over_websocket(websocket, listener, Requests(server_of(websocket), hub, listener).take)
     except ApiError as error:
         await websocket.send_denial_response(error.to_response())
 
@@ -138,23 +112,7 @@ def hub_of(connection: HTTPConnection) -> Hub:
 
 def _allowed(connection: HTTPConnection) -> frozenset[Topic]:
     """Give what the holder of the request's token may listen to."""
-    server = server_of(connection)
-    scheme, _, bearer = connection.headers.get("authorization", "").partition(" ")
-    given = bearer.strip() if scheme.lower() == "bearer" else connection.query_params.get("token", "")
-    try:
-        return realtime_tokens.read(server.settings.signing_keys, given, server.runtime.clock.now() // 1000)
-    except realtime_tokens.TokenRefused as error:
-        raise ApiError(401, str(error), code=error.code) from error
-
-
-async def _read(request: Request) -> bytes:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BYTES:
-            message = f"the body has more than {MAX_BYTES} bytes: publish where it can be fetched, or a stream"
-            raise ApiError(413, message, code="body_invalid")
-    return body
+    return topics_of_token(server_of(connection), token_of(connection))
 
 
 def _data(request: Request, body: bytes) -> object:

@@ -1,17 +1,19 @@
 // An app as users of the official TypeScript SDK write it. It counts what it executes, at /calls.
 import { createServer } from "node:http";
+import { encryptionMiddleware } from "@inngest/middleware-encryption";
 import express from "express";
 import { Inngest, NonRetriableError, RetryAfterError, StepError, openai, referenceFunction, step } from "inngest";
 import { connect } from "inngest/connect";
 import { serve } from "inngest/express";
 import { endpointAdapter, serveEndpoint } from "inngest/node";
 
-const { SERVER, PROVIDER = "http://localhost:1", CHECKPOINTING = "yes", CONNECT = "no" } = process.env;
+const { SERVER, PROVIDER = "http://localhost:1", CHECKPOINTING = "yes", CONNECT = "no", LIMITS = "no", KEY } = process.env;
 const client = new Inngest({
   id: "ts",
   isDev: true,
   baseUrl: SERVER,
   ...(CHECKPOINTING === "no" ? { checkpointing: false } : {}),
+  ...(KEY ? { middleware: [encryptionMiddleware({ key: KEY })] } : {}),
 });
 const calls = {};
 const note = (name) => {
@@ -123,8 +125,34 @@ on("fails", { onFailure: async ({ error }) => note(`told: ${error.message}`) }, 
 on("cancelled", { cancelOn: [{ event: "ts/stop", match: "data.id" }] }, async ({ step }) => step.sleep("long", "1d"));
 on("batched", { batchEvents: { maxSize: 2, timeout: "10s" } }, async ({ events }) => events.map((each) => each.data.n));
 on("alone", { singleton: { mode: "skip" } }, async ({ step }) => step.sleep("a while", "1m"));
+on("newest", { singleton: { mode: "cancel", key: "event.data.id" } }, async ({ step }) => step.sleep("a while", "1m"));
+on("overdue", { timeouts: { finish: "1m" } }, async ({ step }) => step.sleep("long", "1d"));
 on("once", { idempotency: "event.data.order" }, async () => note("once"));
 on("calm", { debounce: { period: "10s" } }, async ({ event }) => event.data.n);
+
+// What is kept in Redis: a server without one does not take such functions.
+const works = async ({ step }) => step.run("work", () => note("work"));
+if (LIMITS === "yes") {
+  on("keyed", { concurrency: [{ limit: 2 }, { limit: 1, key: "event.data.customer" }] }, works);
+  on("shared", { concurrency: { limit: 1, scope: "env", key: '"vendor"' } }, works);
+  on("sharing", { concurrency: { limit: 1, scope: "env", key: '"vendor"' } }, works);
+  on("throttled", { throttle: { limit: 1, period: "1m", burst: 1, key: "event.data.customer" } }, works);
+  on("rated", { rateLimit: { limit: 1, period: "1h", key: "event.data.customer" } }, works);
+  on("urgent", { concurrency: 1, priority: { run: "event.data.urgent ? 120 : 0" } }, works);
+  on("impatient", { concurrency: 1, timeouts: { start: "1m" } }, works);
+}
+
+on("secret", {}, async ({ event, step }) => {
+  const { word } = event.data.encrypted;
+  const loud = await step.run("shout", () => ({ word: word.toUpperCase() }));
+  const reversed = await step.invoke("reverse", {
+    function: referenceFunction({ appId: "sample", functionId: "reverse" }),
+    data: { encrypted: loud },
+  });
+  await step.sendEvent("tell", { name: "ts/told", data: { encrypted: loud } });
+  return { loud: loud.word, reversed };
+});
+
 on("publishes", {}, async ({ event, step }) => {
   const news = { channel: event.data.channel, topic: "news" };
   await step.realtime.publish("tell", news, { n: note("publishes") });
