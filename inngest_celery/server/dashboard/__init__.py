@@ -11,14 +11,14 @@ from pathlib import Path
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
-from inngest_celery.server.dashboard import live, run, runs
+from inngest_celery.server.dashboard import function, function_actions, functions, live, run, runs
 from inngest_celery.server.dashboard.live import Live as Live
 from inngest_celery.server.dashboard.rendering import errors_as_pages
 
 _STATIC = Path(__file__).with_name("static")
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(errors_as_pages)])
-for _part in (runs, run):
+for _part in (runs, run, functions, function_actions, function):
     router.include_router(_part.router)
 
 
