@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from inngest_celery import ids
 from inngest_celery.store import schema
 from inngest_celery.store.jobs import HELD_MS
+from inngest_celery.store.listing import BY_FUNCTION, of_function
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.store.waits import job_from
 
@@ -54,7 +55,8 @@ def tallies(connection: sa.Connection, function_ids: Sequence[str], since: int, 
     run, found = schema.run, []
     for some in _batched(function_ids, _AT_ONCE):
         columns = [run.c.function_id, run.c.created_at, run.c.status]
-        newest = sa.union_all(*(_newest(columns, each, since, None, most) for each in some)).subquery()
+        chosen = (_newest(connection, columns, each, since, None, most) for each in some)
+        newest = sa.union_all(*chosen).subquery()
         part = (newest.c.created_at - sa.literal(since, sa.BigInteger)) // sa.literal(width, sa.BigInteger)
         query = sa.select(
             newest.c.function_id,
@@ -66,6 +68,24 @@ def tallies(connection: sa.Connection, function_ids: Sequence[str], since: int, 
         # A clock that was put back between an id and its run must not make a part of its own.
         found += [Tally(row[0], max(int(row[1]), 0), *row[2:]) for row in connection.execute(query)]
     return found
+
+
+def tallies_of_all(connection: sa.Connection, parts: Sequence[tuple[int, int]], most: int) -> list[Tally]:
+    """Count the newest runs, whatever function they are of, that were queued in each of some stretches of time.
+
+    Args:
+        parts: the beginning and the end of each, in milliseconds; at most 500.
+        most: so many runs of each are counted.
+    """
+    run, chosen = schema.run, []
+    for number, (since, until) in enumerate(parts):
+        in_time = sa.and_(run.c.id >= ids.first_of(max(since, 0)), run.c.id < ids.first_of(max(until, 0)))
+        columns = [sa.literal(number, sa.Integer).label("part"), run.c.function_id, run.c.created_at, run.c.status]
+        chosen.append(sa.select(sa.select(*columns).where(in_time).order_by(run.c.id.desc()).limit(most).subquery()))
+    newest = sa.union_all(*chosen).subquery()
+    grouped = [newest.c.function_id, newest.c.part, newest.c.status]
+    query = sa.select(*grouped, sa.func.count(), sa.func.min(newest.c.created_at)).group_by(*grouped)
+    return [Tally(*row) for row in connection.execute(query).tuples()]
 
 
 def samples(
@@ -82,7 +102,7 @@ def samples(
     chosen = []
     for number, (since, until) in enumerate(parts):
         columns = [sa.literal(number, sa.Integer).label("part"), *(run.c[name] for name in RunTimes._fields)]
-        chosen.append(_newest(columns, function_id, since, until, most))
+        chosen.append(_newest(connection, columns, function_id, since, until, most))
     for part, *times in connection.execute(sa.union_all(*chosen)):
         found[part].append(RunTimes(*times))
     return [sorted(each, key=lambda times: times.created_at, reverse=True) for each in found]
@@ -120,14 +140,19 @@ def next_sweep_at(connection: sa.Connection) -> int | None:
 
 
 def _newest(
-    columns: Sequence[sa.ColumnElement[Any]], function_id: str, since: int, until: int | None, most: int
+    connection: sa.Connection,
+    columns: Sequence[sa.ColumnElement[Any]],
+    function_id: str,
+    since: int,
+    until: int | None,
+    most: int,
 ) -> sa.Select[Any]:
     run = schema.run
-    query = sa.select(*columns).where(run.c.function_id == function_id, run.c.id >= ids.first_of(max(since, 0)))
+    query = sa.select(*columns).where(of_function(connection, function_id), run.c.id >= ids.first_of(max(since, 0)))
     if until is not None:
         query = query.where(run.c.id < ids.first_of(max(until, 0)))
     # Its order and limit are its own: not every database takes them inside of a union.
-    return sa.select(query.order_by(run.c.id.desc()).limit(most).subquery())
+    return sa.select(query.order_by(*(each.desc() for each in BY_FUNCTION)).limit(most).subquery())
 
 
 def _batched(function_ids: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -71,19 +71,32 @@ class Figures:
 
 
 def sample(since: int, until: int, times: Sequence[RunTimes], most: int) -> Sample:
-    """Judge what was read of a stretch of time.
+    """Judge what was read of a stretch of time; see :func:`weight_of`.
+
+    Args:
+        since, until: milliseconds.
+        times: the newest first.
+    """
+    first_at = times[-1].created_at if times else since
+    return Sample(since, until, times, weight_of(since, until, len(times), first_at, most))
+
+
+def weight_of(since: int, until: int, read: int, first_at: int, most: int) -> float:
+    """Give how many runs each one stands for that was read of a stretch of time.
 
     Where there may be more runs than were read, the newest ``most`` of them, the rest of the time is taken to have been
     as busy as the part that these cover.
 
     Args:
         since, until: milliseconds.
-        times: the newest first.
+        read: how many runs were read.
+        first_at: when the oldest of these was queued, in milliseconds.
+
+    Example:
+        >>> weight_of(0, 60_000, 100, 45_000, 100), weight_of(0, 60_000, 99, 45_000, 100)
+        (4.0, 1)
     """
-    if len(times) < most:
-        return Sample(since, until, times, 1)
-    covered = max(until - times[-1].created_at, 1)
-    return Sample(since, until, times, max((until - since) / covered, 1))
+    return max((until - since) / max(until - first_at, 1), 1) if read >= most else 1
 
 
 def figures_of(samples: Sequence[Sample]) -> Figures:
