@@ -85,7 +85,7 @@ def tallies_of_all(connection: sa.Connection, parts: Sequence[tuple[int, int]], 
     newest = sa.union_all(*chosen).subquery()
     grouped = [newest.c.function_id, newest.c.part, newest.c.status]
     query = sa.select(*grouped, sa.func.count(), sa.func.min(newest.c.created_at)).group_by(*grouped)
-    return [Tally(*row) for row in connection.execute(query).tuples()]
+    return [Tally._make(row) for row in connection.execute(query)]
 
 
 def samples(
