@@ -154,7 +154,8 @@ class Database:
         options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800}
         options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": usually}
         if self.dialect == "postgresql":
-            settings = [f"-cidle_in_transaction_session_timeout={self._patience * 1000}"]
+            # To compile a statement costs more than any of ours takes, and PostgreSQL does it where it expects much.
+            settings = ["-cjit=off", f"-cidle_in_transaction_session_timeout={self._patience * 1000}"]
             settings += [f"-csearch_path={_search_path(self.schema)}"] if self.schema else []
             options["connect_args"] = {"options": " ".join(settings)}
         engine = sa.create_engine(self.url, **options)

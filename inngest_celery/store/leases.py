@@ -9,6 +9,8 @@ from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
 
+SWEEP = "sweep"
+
 
 @retried
 def acquire(database: Database, name: str, owner: str, *, now: int, until: int) -> bool:
@@ -28,6 +30,13 @@ def acquire(database: Database, name: str, owner: str, *, now: int, until: int) 
     with database.autocommit() as connection:
         holder = connection.execute(sa.select(table.c.owner).where(table.c.name == name)).scalar_one_or_none()
     return bool(holder == owner)
+
+
+def holder(connection: sa.Connection, name: str) -> tuple[str, int] | None:
+    """Tell who has a lease, or had it last, and until when (milliseconds)."""
+    table = schema.lease
+    row = connection.execute(sa.select(table.c.owner, table.c.until).where(table.c.name == name)).first()
+    return (row.owner, row.until) if row else None
 
 
 def release(database: Database, name: str, owner: str) -> None:

@@ -30,7 +30,6 @@ from inngest_celery.worker.step_events import StepEvents
 
 logger = logging.getLogger(__name__)
 
-LEASE = "sweep"
 # So many hints are not lost by accident.
 _IN_VAIN = 3
 
@@ -74,7 +73,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._thread is not None:
             self._thread.join(timeout=5)
         runtime = runtime_of(parent.app)
-        leases.release(runtime.database, LEASE, runtime.worker_name)
+        leases.release(runtime.database, leases.SWEEP, runtime.worker_name)
 
     def _keep_forks_out(self) -> None:
         """Let no child of the pool begin in the middle of a sweep, with locks that nobody would release.
@@ -136,7 +135,7 @@ def sweep_once(runtime: Runtime) -> Swept | None:
     """Hint the jobs whose time has come, whose hint was lost or whose worker died; ``None`` if another worker does."""
     settings, now = runtime.settings, runtime.clock.now()
     until = now + held_ms(settings)
-    if not leases.acquire(runtime.database, LEASE, runtime.worker_name, now=now, until=until):
+    if not leases.acquire(runtime.database, leases.SWEEP, runtime.worker_name, now=now, until=until):
         return None
     jobs, full = job_rows.sweep(
         runtime.database,

@@ -8,10 +8,9 @@ import sqlalchemy as sa
 
 from inngest_celery.cli.checks.findings import Deployment, Finding, problem, warning
 from inngest_celery.cli.output import duration
-from inngest_celery.store import schema
+from inngest_celery.store import leases, schema
 
 _MANY_HINTS = 4
-_SWEEP_LEASE = "sweep"
 
 
 def sweep(deployment: Deployment) -> Iterator[Finding]:
@@ -20,9 +19,9 @@ def sweep(deployment: Deployment) -> Iterator[Finding]:
         return
     now = deployment.runtime.clock.now()
     late = now - round(deployment.settings.sweep_interval * 10_000) - 10_000
-    job, lease = schema.job, schema.lease
+    job = schema.job
     with deployment.runtime.database.autocommit() as connection:
-        held = connection.execute(sa.select(lease.c.until).where(lease.c.name == _SWEEP_LEASE)).scalar_one_or_none()
+        held = leases.holder(connection, leases.SWEEP)
         query = sa.select(sa.func.count(), sa.func.min(job.c.sweep_at)).where(job.c.sweep_at < late)
         count, oldest = connection.execute(query).one()
     if count:
@@ -31,7 +30,7 @@ def sweep(deployment: Deployment) -> Iterator[Finding]:
             f"{count} job(s) should have been looked at by a sweep, the first {duration(now - oldest)} ago.",
             "Workers of this app sweep by themselves: start one, and see whether its log says `The sweep fails`.",
         )
-    elif held is None or held < now:
+    elif held is None or held[1] < now:
         yield warning(
             "sweep_not_running",
             "No worker sweeps, so nothing looks for lost messages, dead workers and jobs whose time comes.",
