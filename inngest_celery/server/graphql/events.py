@@ -16,8 +16,8 @@ from inngest_celery.server.graphql.loading import loader_of
 from inngest_celery.server.graphql.runs import FunctionRun, FunctionRunStatus, FunctionRunV2, Workspace, status_of
 from inngest_celery.server.graphql.scalars import ULID, UUID, Time
 from inngest_celery.server.paging import read_cursor, write_cursor
-from inngest_celery.server.searching import condition
 from inngest_celery.server.runs import checked
+from inngest_celery.server.searching import condition
 from inngest_celery.server.times import instant, read_instant
 from inngest_celery.store import events, runs
 from inngest_celery.store.rows import Event as Row

@@ -15,7 +15,7 @@ from inngest_celery.store.census import JobCount, JobState
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.runtime import Runtime
-from inngest_celery.worker.sweeper import LEASE, held_ms
+from inngest_celery.worker.sweeper import held_ms
 
 _AT_MOST = f"at most {census.MOST} are counted"
 _TO_BE_DONE = (JobState.DUE, JobState.LIMITED)
@@ -56,7 +56,7 @@ def look(runtime: Runtime) -> Snapshot:
             jobs=census.jobs(connection, now),
             waits=census.waits(connection),
             next_sweep_at=census.next_sweep_at(connection),
-            swept_until=leases.until(connection, LEASE),
+            swept_until=leases.until(connection, leases.SWEEP),
             apps=apps.all_of(connection),
             functions=[row for row in functions.all_of(connection) if row.archived_at is None],
         )
