@@ -81,6 +81,7 @@ class Router:
                 return Applied(refused=True)
             now = self.clock.now()
             followers: list[Job] = []
+            cancelled: list[str] = []
             kept: Run | None = None
             for target in targets:
                 keep = kept is None and self.may_keep(target)
@@ -91,8 +92,8 @@ class Router:
             if event.name == INVOKED and not targets:
                 followers += invoking.refuse(connection, self.terms, arrival, now)
             if paths is not None:
-                followers += self._satisfy(connection, arrival, paths)
-        return Applied(jobs=followers, run=kept)
+                followers += self._satisfy(connection, arrival, paths, cancelled)
+        return Applied(jobs=followers, run=kept, cancelled=cancelled)
 
     def _targets(self, arrival: Arrival) -> list[FunctionRow]:
         """Give the functions that the event concerns."""
@@ -140,8 +141,10 @@ class Router:
             return None
         return Applied(jobs=[first], run=run if first.leased_by else None)
 
-    def _satisfy(self, connection: sa.Connection, arrival: Arrival, paths: list[str]) -> list[Job]:
-        """Resume and cancel what waited for this event."""
+    def _satisfy(
+        self, connection: sa.Connection, arrival: Arrival, paths: list[str], cancelled: list[str]
+    ) -> list[Job]:
+        """Resume and cancel what waited for this event; note which runs are cancelled."""
         now, event = self.clock.now(), arrival.event
         # Read once: the event may be megabytes, and thousands of runs may wait for its name.
         variable, memo = arrival.variable, waits.event_memo(event)
@@ -158,6 +161,7 @@ class Router:
             if wait.kind == waiting.CANCEL:
                 reason = f"cancelled by event {event.name} ({event.external_id})"
                 followers += self._cancel(connection, wait.run_id, reason, now)
+                cancelled.append(wait.run_id)
                 continue
             resumed = waits.resume(connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.terms.hint_ms)
             followers += [resumed] if resumed else []

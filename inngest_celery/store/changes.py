@@ -112,6 +112,7 @@ class Applied:
         costs: what this checkpoint, and no other, has recorded of costs, for flow control to count.
         news: others have recorded outcomes that the blocked function has not seen; its job is still leased.
         conflict: the signal that another run waits for already; nothing was written.
+        cancelled: the runs that an event has cancelled.
     """
 
     refused: bool = False
@@ -120,3 +121,4 @@ class Applied:
     costs: list[Cost] = field(default_factory=list)
     news: bool = False
     conflict: str | None = None
+    cancelled: list[str] = field(default_factory=list)

@@ -88,7 +88,8 @@ def _page(
 def steps(connection: sa.Connection, run_ids: Sequence[str]) -> list[StepCount]:
     """Count the steps of runs."""
     run, step = schema.run, schema.step
-    took = step.c.ended_at - step.c.started_at
+    # Two machines' clocks may have told when one began and when it ended.
+    took = sa.case((step.c.ended_at > step.c.started_at, step.c.ended_at - step.c.started_at), else_=0)
     within = [sa.func.sum(sa.case((took <= bound, 1), else_=0)) for bound in BUCKETS_MS]
     kinds = (run.c.function_id, step.c.op, step.c.failed)
     query = sa.select(*kinds, sa.func.count(), sa.func.sum(took), *within).join_from(

@@ -241,6 +241,8 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | 
         _put_off(runtime, job, error)
         return
     crash_point("route_after_commit")
+    for run_id in applied.cancelled:
+        spans.tell_cancelled(runtime.database, run_id)
     hints.publish(runtime, applied.jobs, handoff=handoff)
     if applied.run is None:
         return

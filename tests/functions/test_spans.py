@@ -145,9 +145,13 @@ def test_a_run_that_is_cancelled_has_its_span(bench: Bench, spans: Spans) -> Non
     bench.function()(sleeper)
     timeouts = inngest.Timeouts(finish=60_000)
     bench.function("slow", trigger=inngest.TriggerEvent(event="test/slow"), timeouts=timeouts)(sleeper)
+    cancel = [inngest.Cancel(event="test/stop")]
+    bench.function("stopped", trigger=inngest.TriggerEvent(event="test/stopped"), cancel=cancel)(sleeper)
     bench.inline.runs.cancel(bench.run().id)
     bench.finish(bench.run("test/slow"))
-    for name in ("run app-fn", "run app-slow"):
+    bench.run("test/stopped")
+    bench.send("test/stop")
+    for name in ("run app-fn", "run app-slow", "run app-stopped"):
         [whole] = [span for span in spans.get_finished_spans() if span.name == name]
         assert (whole.attributes or {})["inngest.run.status"] == "cancelled"
         assert (name, "step a", "attempt a") in tree(spans.get_finished_spans())

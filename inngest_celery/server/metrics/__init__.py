@@ -36,7 +36,7 @@ class Metrics(Collector):
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._counters = Counters(runtime.database, runtime.clock.now())
+        self._counters = Counters(runtime)
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
 

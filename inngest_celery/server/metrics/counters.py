@@ -25,9 +25,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from inngest_celery.opcodes import Opcode
 from inngest_celery.store import tally
-from inngest_celery.store.database import Database
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.store.tally import BUCKETS_MS, Passed, Position
+from inngest_celery.worker.runtime import Runtime
 
 BEHIND_MS = 10_000
 # So much is read at a time; the rest is counted at the next one.
@@ -46,6 +46,8 @@ class _Durations:
     total_ms: int = 0
 
     def observe(self, ms: int) -> None:
+        # Two machines' clocks may have told when it began and when it ended.
+        ms = max(ms, 0)
         self.buckets[bisect_left(BUCKETS_MS, ms)] += 1
         self.total_ms += ms
 
@@ -65,14 +67,13 @@ class Counters:
     """Counts what has started and ended since it was made.
 
     Args:
-        database: where the runs are.
-        now: milliseconds.
+        runtime: whose runs; its database is not looked for before it is needed.
     """
 
-    def __init__(self, database: Database, now: int) -> None:
-        self._database = database
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._guard = threading.Lock()
-        self._started_to = self._ended_to = Position(now)
+        self._started_to = self._ended_to = Position(runtime.clock.now())
         self._behind_ms = 0
         self._scheduled: Counter[tuple[str, ...]] = Counter()
         self._started: Counter[tuple[str, ...]] = Counter()
@@ -113,7 +114,7 @@ class Counters:
 
     def _count_starts(self, until: int) -> bool:
         """Count a page; false if it was the last one."""
-        with self._database.autocommit() as connection:
+        with self._runtime.database.autocommit() as connection:
             page = tally.started(connection, self._started_to, until, _PAGE)
         for run in page:
             assert run.started_at is not None
@@ -125,7 +126,7 @@ class Counters:
 
     def _count_ends(self, until: int) -> bool:
         """Count a page; false if it was the last one. All of it is read before any of it counts."""
-        with self._database.autocommit() as connection:
+        with self._runtime.database.autocommit() as connection:
             page = tally.ended(connection, self._ended_to, until, _PAGE)
             # A run that was skipped has done nothing.
             ids = [run.id for run in page if run.status is not RunStatus.SKIPPED]
