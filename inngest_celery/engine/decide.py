@@ -40,6 +40,7 @@ def decide(turn: Turn, report: Report) -> Changes:
         The checkpoint. When it keeps the run, exactly one of its jobs is leased to this worker.
     """
     changes = Changes(job=turn.job, now=turn.now, parallel=report.parallel, asked_at=turn.asked_at)
+    changes.defers = report.defers
     for outcome in report.outcomes:
         _charge(turn, changes, outcome)
         if not limits.too_large(outcome):

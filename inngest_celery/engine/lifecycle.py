@@ -68,6 +68,7 @@ def end_of(
         has_parent=run.parent_run_id is not None,
         parent_memo=f'{{"data":{output}}}' if succeeded else f'{{"error":{output}}}',
         deliver=delivery(run, now, hint_ms, route_queue),
+        route_queue=route_queue,
     )
 
 

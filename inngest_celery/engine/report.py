@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 
 from inngest_celery.opcodes import Opcode
-from inngest_celery.store.rows import Event
+from inngest_celery.store.rows import Event, Wait
 
 
 @dataclass(slots=True)
@@ -119,6 +119,7 @@ class Report:
         seen: how many recorded outcomes the call that is reported knew of.
         keeps: what the job of that call is to keep.
         retries_call: whether a step that failed is tried again by calling the function again.
+        defers: what is put off until the run's end.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
@@ -133,6 +134,7 @@ class Report:
     seen: int = 0
     keeps: dict[str, object] | None = None
     retries_call: bool = False
+    defers: list[Wait] = field(default_factory=list)
 
     @property
     def finished(self) -> bool:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from inngest_celery.drivers.http.defers import defers_of
 from inngest_celery.drivers.http.ops import Op, read_ops
 from inngest_celery.drivers.http.reading import outcomes_of
 from inngest_celery.engine import limits
@@ -66,7 +67,7 @@ def _record(server: Server, run_id: str, given: Checkpoint, ops: list[Op]) -> No
         raise ApiError(413, f"a step's output may have {limits.STEP_BYTES} bytes", code="output_too_large")
     held = extending.Held(run_id, key, given.generation_id)
     steps = [step_of(outcome, run_id, queued_at=now, worker=None) for outcome in outcomes]
-    if not extending.extend(server.runtime.database, held, steps):
+    if not extending.extend(server.runtime.database, held, steps, defers_of(ops, run_id, now)):
         raise ApiError(
             409, "the call is stale: its run has ended, or another call goes on with it", code="stale_dispatch"
         )

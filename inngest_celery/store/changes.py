@@ -22,6 +22,7 @@ class RunEnd:
         has_parent: whether an invoke step of another run waits for this one.
         parent_memo: what the invoke step of the parent run sees, if there is one.
         deliver: the job that hands the result to a Celery canvas, if the run was started from one.
+        route_queue: the queue of the route jobs of what was put off until now.
     """
 
     status: RunStatus
@@ -34,6 +35,7 @@ class RunEnd:
     has_parent: bool = False
     parent_memo: str = "null"
     deliver: Job | None = None
+    route_queue: str = ""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class Changes:
         events: events to store.
         routes: a route job for each of these events.
         costs: what steps have cost, to be recorded with their outcomes.
+        defers: what is put off until the run's end; see :mod:`inngest_celery.store.defers`.
         again: the same job, to run once more later (a retry) instead of ending.
         end: the end of the run, if this is it.
         known: how many outcomes the function has seen, its own included. Set when it is blocked on steps that others
@@ -87,6 +90,7 @@ class Changes:
     events: list[Event] = field(default_factory=list)
     routes: list[Job] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
+    defers: list[Wait] = field(default_factory=list)
     again: Job | None = None
     end: RunEnd | None = None
     known: int | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from inngest_celery.opcodes import Opcode
-from inngest_celery.store import costs, events, fast, jobs, outcomes, runs, signals, waits
+from inngest_celery.store import costs, defers, events, fast, jobs, outcomes, runs, signals, waits
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
@@ -28,7 +28,10 @@ def apply(database: Database, changes: Changes, matches: Matches) -> Applied:
         What was written; ``refused`` when the lease was lost or the run has ended, and then nothing was.
     """
     if database.dialect == "postgresql" and fast.fits(changes):
-        return fast.apply(database, changes)
+        done = fast.apply(database, changes)
+        # A run that has put calls off does not end so fast; the plain way tells that from a lost lease.
+        if not done.refused or changes.end is None:
+            return done
     applied = _apply(database, changes, matches)
     if applied is None:
         waits.prepare_topics(database, (wait.event_name for wait in changes.waits))
@@ -57,6 +60,7 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
         paid = costs.record(connection, changes.costs)
         (outcomes.append if changes.parallel else outcomes.record)(connection, changes.steps)
         runs.record_attempts(connection, changes.attempts)
+        defers.record(connection, changes.run_id, changes.defers)
         if changes.end is not None:
             # The last step may have sent events.
             routes = _send(connection, changes)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from inngest_celery.store import schema
+from inngest_celery.store.defers import WAITS
 from inngest_celery.store.outcomes import ORDER
 from inngest_celery.store.rows import Attempt, Job, Step, Wait
 from inngest_celery.store.waits import job_from
@@ -35,6 +36,6 @@ def of_runs(connection: sa.Connection, run_ids: Sequence[str]) -> dict[str, Deta
     jobs = sa.select(job).where(job.c.subject_id.in_(run_ids))
     for row in connection.execute(jobs.order_by(job.c.created_at, job.c.key)):
         found[row.subject_id].jobs.append(job_from(row._mapping))
-    for row in connection.execute(sa.select(wait).where(wait.c.run_id.in_(run_ids))):
+    for row in connection.execute(sa.select(wait).where(wait.c.run_id.in_(run_ids), WAITS)):
         found[row.run_id].waits[row.key] = Wait(**row._mapping)
     return found

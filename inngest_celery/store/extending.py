@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from inngest_celery.store import outcomes, runs, schema
+from inngest_celery.store import defers, outcomes, runs, schema
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
-from inngest_celery.store.rows import JobKind, RunStatus, Step
+from inngest_celery.store.rows import JobKind, RunStatus, Step, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,15 @@ class Held:
 
 
 @retried
-def extend(database: Database, held: Held, steps: Sequence[Step], *, until: int | None = None) -> bool:
+def extend(
+    database: Database, held: Held, steps: Sequence[Step], deferred: Sequence[Wait] = (), *, until: int | None = None
+) -> bool:
     """Record steps and leave the job with whoever holds it; false, with nothing written, if it is another's by now.
 
     Recorded twice is recorded once: the answer to the first time may have been lost.
 
     Args:
+        deferred: what is put off until the run's end.
         until: when the job's lease ends from now on, if the report is what renews it; in milliseconds.
     """
     job = schema.job
@@ -45,4 +48,5 @@ def extend(database: Database, held: Held, steps: Sequence[Step], *, until: int 
             return False
         known = outcomes.recorded(connection, held.run_id, [step.id for step in steps])
         outcomes.append(connection, [step for step in steps if step.id not in known])
+        defers.record(connection, held.run_id, deferred)
     return True

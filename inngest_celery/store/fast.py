@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 from inngest_celery.store import schema
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.database import Database
+from inngest_celery.store.defers import ADD
 from inngest_celery.store.direct import Statement
 from inngest_celery.store.events import lifecycle_patterns
 from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Step
@@ -79,7 +80,7 @@ WITH live AS (
     singleton_key = NULL
   WHERE id = %(run)s AND status < {RunStatus.COMPLETED.value} AND EXISTS (
     SELECT 1 FROM inngest_job WHERE subject_id = %(run)s AND key = %(key)s AND fence = %(fence)s
-  ) RETURNING id
+  ) AND NOT EXISTS (SELECT 1 FROM inngest_wait WHERE run_id = %(run)s AND kind = '{ADD}') RETURNING id
 ), recorded AS (
   {{record}}
 ), jobs AS (
@@ -138,7 +139,7 @@ def fits(changes: Changes) -> bool:
     """Tell whether a checkpoint is one of the two simple ones."""
     if changes.job.kind is JobKind.TIMEOUT or changes.parallel or changes.known is not None or len(changes.steps) > 1:
         return False
-    if changes.attempts or changes.waits or changes.events or changes.again or changes.costs:
+    if changes.attempts or changes.waits or changes.events or changes.again or changes.costs or changes.defers:
         return False
     end = changes.end
     if end is None:

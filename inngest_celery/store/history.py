@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from inngest_celery.store import runs, schema
 from inngest_celery.store.database import Database
+from inngest_celery.store.defers import WAITS
 from inngest_celery.store.rows import Attempt, Event, Job, Run, Step, Wait
 from inngest_celery.store.waits import job_from
 
@@ -41,7 +42,7 @@ def history_of(database: Database, run_id: str) -> History | None:
             return None
         found = connection.execute(sa.select(event).where(event.c.id == run.event_id)).first()
         jobs = connection.execute(sa.select(job).where(job.c.subject_id == run_id).order_by(job.c.due_at, job.c.key))
-        waits = connection.execute(sa.select(wait).where(wait.c.run_id == run_id).order_by(wait.c.expires_at))
+        waits = connection.execute(sa.select(wait).where(wait.c.run_id == run_id, WAITS).order_by(wait.c.expires_at))
         return History(
             run=run,
             event=Event(**found._mapping) if found else None,

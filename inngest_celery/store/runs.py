@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from inngest_celery.store import events, schema, waits
+from inngest_celery.store import defers, events, schema, waits
 from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.outcomes import ORDER
@@ -181,6 +181,7 @@ def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
         .values(status=end.status.value, output=end.output, ended_at=end.at, reason=end.reason, singleton_key=None)
     )
     connection.execute(sa.delete(schema.job).where(schema.job.c.subject_id == run.id))
+    deferred = defers.events_of(connection, run, end.at)
     connection.execute(sa.delete(schema.wait).where(schema.wait.c.run_id == run.id))
     due: list[Job] = []
     if end.deliver is not None:
@@ -191,8 +192,13 @@ def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
             connection, run.parent_run_id, run.parent_step_id, end.parent_memo, now=end.at, sweep_at=end.hint_by
         )
         due += [resumed] if resumed else []
-    events.insert(connection, end.events)
-    for event, job in zip(end.events, end.routes, strict=True):
+    later = [
+        events.route_job(each.id, now=end.at, due_at=end.at, sweep_at=end.hint_by, queue=end.route_queue)
+        for each in deferred
+    ]
+    told = [*end.events, *deferred]
+    events.insert(connection, told)
+    for event, job in zip(told, [*end.routes, *later], strict=True):
         if events.listened_to(connection, event.name):
             insert_new(connection, schema.job, [values(job)])
             due.append(job)

@@ -16,9 +16,10 @@ from sqlalchemy.exc import IntegrityError
 
 from inngest_celery import ids
 from inngest_celery.drivers.http import endpoints
-from inngest_celery.drivers.http.answer import Answer, failure_from
+from inngest_celery.drivers.http.answer import Answer
+from inngest_celery.drivers.http.defers import LAZY, defers_of
 from inngest_celery.drivers.http.ops import Op
-from inngest_celery.drivers.http.reading import Circumstances, outcomes_of, report_of
+from inngest_celery.drivers.http.reading import COMPLETE, Circumstances, is_of_function, outcomes_of, report_of
 from inngest_celery.drivers.http.request import DISCOVERY, Call
 from inngest_celery.engine import keys, limits, waiting
 from inngest_celery.engine.recording import step_of
@@ -40,7 +41,6 @@ from inngest_celery.worker.turns import decision, signal_conflict
 _START = "start"
 # What the app's hold on the job is known by. A worker that takes the job over has a higher one.
 _FENCE = 1
-_COMPLETE = ids.hash_step_id("complete")
 _VERSION = 2
 
 
@@ -163,7 +163,7 @@ def report(runtime: Runtime, run_id: str, ops: Sequence[Op]) -> bool:
     now = runtime.clock.now()
     held = _held(runtime, run_id)
     until = now + runtime.settings.endpoint_lease_ms
-    done = None if any(_is_of_function(op) for op in ops) else outcomes_of(ops, now)
+    done = None if any(is_of_function(op) for op in ops) else outcomes_of(ops, now)
     if any(limits.too_large(outcome) for outcome in done or ()):
         raise StepTooLargeError(f"a step's output may have {limits.STEP_BYTES} bytes; return a reference to the data")
     # A run with too many steps is ended here: refused, it would be reported again and again.
@@ -171,7 +171,9 @@ def report(runtime: Runtime, run_id: str, ops: Sequence[Op]) -> bool:
         counts = held.job is not None and _hand_over(runtime, held, held.job, ops, now)
         return counts or _is_known(runtime, run_id, ops)
     steps = [step_of(outcome, run_id, queued_at=now, worker=None) for outcome in done]
-    recorded = extending.extend(runtime.database, extending.Held(run_id, _START, _FENCE), steps, until=until)
+    deferred = defers_of(ops, run_id, now)
+    held_job = extending.Held(run_id, _START, _FENCE)
+    recorded = extending.extend(runtime.database, held_job, steps, deferred, until=until)
     return recorded or _is_known(runtime, run_id, ops)
 
 
@@ -258,12 +260,7 @@ def _hand_over(runtime: Runtime, held: _Held, job: Job, ops: Sequence[Op], now: 
 
 
 def _read(held: _Held, job: Job, memos: dict[str, str], ops: Sequence[Op], now: int) -> Report:
-    failed = next((op for op in ops if _is_of_function(op)), None)
     answer = Answer(version=_VERSION, ops=list(ops))
-    if failed is not None:
-        failure = failure_from(failed.error or {})
-        failure.retriable = failed.code == "steperror" and not (failed.error or {}).get("noRetry")
-        answer = Answer(version=_VERSION, failure=failure)
     call = Call(
         url=str(held.spec.url),
         function_id=held.spec.id,
@@ -312,18 +309,13 @@ def _write(runtime: Runtime, held: _Held, job: Job, report: Report, now: int) ->
     return checkpoint.apply(runtime.database, changes, waiting.matches)
 
 
-def _is_of_function(op: Op) -> bool:
-    """Tell whether an error is the function's own: it stands under its end's id, and under no name."""
-    return op.code in ("steperror", "stepfailed") and op.id == _COMPLETE and op.name == op.id
-
-
 def _is_known(runtime: Runtime, run_id: str, ops: Sequence[Op]) -> bool:
     """Tell whether all of a report is on record: its answer was lost, and it comes again."""
     with runtime.database.autocommit() as connection:
         run = runs.get(connection, run_id)
         known = set(runs.memos(connection, run_id))
         known |= {job.key for job in jobs.of_subject(connection, run_id)}
-        known |= {attempt.step_id or _COMPLETE for attempt in runs.attempts(connection, run_id)}
+        known |= {attempt.step_id or COMPLETE for attempt in runs.attempts(connection, run_id)}
     if run is not None and RunStatus(run.status) is RunStatus.COMPLETED:
-        known.add(_COMPLETE)
-    return all(op.id in known or op.code == "discoveryrequest" for op in ops)
+        known.add(COMPLETE)
+    return all(op.id in known or op.code == "discoveryrequest" or op.code in LAZY for op in ops)

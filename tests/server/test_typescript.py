@@ -77,6 +77,7 @@ def app(request: pytest.FixtureRequest, stage: Stage, provider: str, tmp_path: P
 @pytest.mark.databases("sqlite", "postgres")
 def test_every_kind_of_step(stage: Stage, app: TypeScriptApp) -> None:
     takes_every_kind_of_step(stage, app)
+    puts_off(stage, app)
 
 
 @needs_websockets
@@ -100,7 +101,8 @@ def test_over_a_connection(
 
 def takes_every_kind_of_step(stage: Stage, app: TypeScriptApp) -> None:
     run = stage.start("ts/steps", id="z")
-    stage.bench.advance(days=4)
+    # Past the nap, and far from the end of the wait that comes after it.
+    stage.bench.advance(days=3, hours=1)
     stage.send("ts/go", id="other")
     stage.send("ts/go", id="z")
     stage.drain()
@@ -119,6 +121,18 @@ def takes_every_kind_of_step(stage: Stage, app: TypeScriptApp) -> None:
     steps = stage.bench.steps(run)
     assert [step.seq for step in steps] == list(range(1, len(steps) + 1))
     assert len(stage.bench.events("ts/emitted")) == 1
+
+
+def puts_off(stage: Stage, app: TypeScriptApp) -> None:
+    """What it puts off is done when its run has ended, well or not, and what it takes back is not."""
+    run = stage.start("ts/defers")
+    assert "afterwards-1" not in app.calls
+    assert stage.bench.output(run) == "done"
+    assert stage.error("ts/defers", fails=True)["message"] == "no"
+    stage.drain()
+    assert [app.calls.get(f"afterwards-{number}") for number in (1, 2)] == [2, None]
+    later = [run for run in stage.bench.inline.runs.list() if run.function_id == "ts-afterwards"]
+    assert [run.output for run in later] == [{"data": {"n": 1}, "parents": ["ts-defers"]}] * 2
 
 
 @pytest.mark.databases("sqlite")

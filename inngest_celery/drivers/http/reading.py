@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from inngest_celery import ids
 from inngest_celery.drivers.http.answer import Answer, failure_from
+from inngest_celery.drivers.http.defers import LAZY, defers_of
 from inngest_celery.drivers.http.ops import Op
 from inngest_celery.drivers.http.request import DISCOVERY, Call
 from inngest_celery.engine.limits import size_of
@@ -13,6 +15,8 @@ from inngest_celery.engine.report import Failure, GoOn, Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final
 from inngest_celery.opcodes import Opcode
 
+# The id under which an SDK reports the end of the function itself.
+COMPLETE = ids.hash_step_id("complete")
 # From this version on an SDK may be called once for a group of parallel steps, instead of once after each.
 _JOINS = 2
 _PLANS = {
@@ -27,8 +31,6 @@ _PLANS = {
 }
 _GATEWAYS = {"gateway": Opcode.GATEWAY, "aigateway": Opcode.AI_GATEWAY}
 _DONE = frozenset({"step", "steprun", "stepfailed", "steperror"})
-# What is asked for beside the steps, and holds nothing up.
-_LAZY = frozenset({"deferadd", "deferabort"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ def report_of(call: Call, answer: Answer, found: Circumstances) -> Report:
         retries_call=call.step == DISCOVERY,
         keeps={**found.carried, "v": version},
     )
-    ops = [op for op in answer.ops or () if op.code not in _LAZY]
+    # What is put off is asked for beside the steps, and holds nothing up.
+    ops = [op for op in answer.ops or () if op.code not in LAZY]
+    report.defers = defers_of(answer.ops or (), call.run_id, found.ended_at)
     if answer.ops is None:
         return report
     report.parallel = report.parallel or len(ops) > 1
@@ -85,6 +89,11 @@ def report_of(call: Call, answer: Answer, found: Circumstances) -> Report:
     return report
 
 
+def is_of_function(op: Op) -> bool:
+    """Tell whether an error is the function's own: it stands under its end's id, and under no name."""
+    return op.code in ("steperror", "stepfailed") and op.id == COMPLETE and op.name == op.id
+
+
 def outcomes_of(ops: Sequence[Op], now: int) -> list[Outcome] | None:
     """Give the outcomes of finished steps that an SDK reports while its call lasts; ``None`` if others are among them.
 
@@ -93,7 +102,7 @@ def outcomes_of(ops: Sequence[Op], now: int) -> list[Outcome] | None:
     """
     found = []
     for op in ops:
-        if op.code in _LAZY:
+        if op.code in LAZY:
             continue
         if op.code not in ("step", "steprun", "stepfailed"):
             return None
@@ -113,7 +122,11 @@ def _take(report: Report, call: Call, answer: Answer, op: Op, found: Circumstanc
     if op.code in _DONE and op.id in call.memos:
         # Recorded while the call lasted, by a checkpoint whose answer did not arrive.
         return
-    if op.code in _DONE:
+    if is_of_function(op):
+        report.failure = failure_from(op.error or {})
+        gives_up = op.code == "stepfailed" or bool((op.error or {}).get("noRetry")) or answer.retriable is False
+        report.failure.retriable, report.failure.retry_in = not gives_up, answer.retry_in
+    elif op.code in _DONE:
         report.outcomes.append(_outcome(call, answer, op, found))
     elif op.code in _PLANS:
         report.plans.append(_plan(report, op))

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from inngest_celery.store import events, functions, limits, schema
 from inngest_celery.store.database import Database
+from inngest_celery.store.defers import WAITS
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.limits import SetLimit
 from inngest_celery.store.rows import Attempt, Event, Job, JobKind, Wait
@@ -39,7 +40,7 @@ def read(database: Database, run: RunInfo, now: int) -> Situation:
     job, wait, attempt = schema.job, schema.wait, schema.attempt
     with database.autocommit() as connection:
         jobs = connection.execute(sa.select(job).where(job.c.subject_id == run.id).order_by(job.c.due_at, job.c.key))
-        waits = connection.execute(sa.select(wait).where(wait.c.run_id == run.id))
+        waits = connection.execute(sa.select(wait).where(wait.c.run_id == run.id, WAITS))
         failed = connection.execute(
             sa.select(attempt).where(attempt.c.run_id == run.id).order_by(attempt.c.ended_at, attempt.c.attempt)
         )

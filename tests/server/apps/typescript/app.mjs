@@ -4,6 +4,7 @@ import { encryptionMiddleware } from "@inngest/middleware-encryption";
 import express from "express";
 import { Inngest, NonRetriableError, RetryAfterError, StepError, openai, referenceFunction, step } from "inngest";
 import { connect } from "inngest/connect";
+import { createDefer } from "inngest/experimental";
 import { serve } from "inngest/express";
 import { endpointAdapter, serveEndpoint } from "inngest/node";
 
@@ -151,6 +152,22 @@ on("secret", {}, async ({ event, step }) => {
   });
   await step.sendEvent("tell", { name: "ts/told", data: { encrypted: loud } });
   return { loud: loud.word, reversed };
+});
+
+const afterwards = createDefer(client, { id: "afterwards" }, async ({ event, parents }) => {
+  note(`afterwards-${event.data.n}`);
+  return { data: event.data, parents: parents.map((parent) => parent.fnSlug) };
+});
+functions.push(afterwards);
+on("defers", {}, async ({ step, defer, event }) => {
+  defer("kept", { function: afterwards, data: { n: 1 } });
+  const dropped = defer("dropped", { function: afterwards, data: { n: 2 } });
+  await step.run("one", () => note("one"));
+  await step.sleep("nap", "1h");
+  dropped.abort();
+  await step.run("two", () => note("two"));
+  if (event.data.fails) throw new NonRetriableError("no");
+  return "done";
 });
 
 on("publishes", {}, async ({ event, step }) => {
