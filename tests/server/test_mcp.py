@@ -149,6 +149,7 @@ def test_a_model_calls_and_waits(stage: Stage) -> None:
         assert asleep["ended"] is False
         [reason] = (await tools("why", runId=asleep["runId"]))["reasons"]
         assert (reason["code"], reason["step"]) == ("sleeping", "night")
+        assert reason["nextAt"].endswith("Z")
         assert (await tools("cancel_run", runId=asleep["runId"]))["status"] == "CANCELLED"
         assert "(run_already_cancelled)" in await tools.refused("cancel_run", runId=asleep["runId"])
 
