@@ -113,6 +113,7 @@ def test_every_client_finds_the_tools(stage: Stage, mode: str) -> None:
         assert set(listed["get_function"].input_schema["required"]) == {"appId", "functionId"}
         assert "fromStep" in listed["rerun"].input_schema["properties"]
         assert await tools("health") == {"status": "ok"}
+        assert stage.http.get("/mcp", headers={"Accept": "text/event-stream"}).status_code == 405
 
     use(stage.url, using, mode)
 
