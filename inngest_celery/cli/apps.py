@@ -88,19 +88,20 @@ def _shapes(runtime: Runtime) -> list[dict[str, Any]]:
     from inngest_celery.store import functions
 
     with runtime.database.autocommit() as connection:
-        known = {app.id: app for app in app_rows.all_of(connection)}
-        counts = Counter(row.app_id for row in functions.all_of(connection) if row.archived_at is None)
+        known = functions.all_of(connection)
+        found = app_rows.with_python(app_rows.all_of(connection), known)
+    counts = Counter(row.app_id for row in known if row.archived_at is None)
     return [
         {
-            "id": app_id,
-            "method": known[app_id].method if app_id in known else "python",
-            "sdk": known[app_id].sdk if app_id in known else None,
-            "url": known[app_id].url or None if app_id in known else None,
-            "functions": counts[app_id],
-            "synced_at": iso(known[app_id].synced_at) if app_id in known else None,
-            "error": known[app_id].error if app_id in known else None,
+            "id": app.id,
+            "method": "python" if app.sdk == app_rows.PYTHON else app.method,
+            "sdk": app.sdk,
+            "url": app.url or None,
+            "functions": counts[app.id],
+            "synced_at": iso(app.synced_at),
+            "error": app.error,
         }
-        for app_id in sorted({*known, *counts})
+        for app in found
     ]
 
 

@@ -122,6 +122,8 @@ def _greet(app: Celery, name: str, queues: list[str], stack: Embedded | None, ur
     click.echo(f"broker     {sanitize_url(app.conf.broker_url)}{' (embedded)' if stack else ''}")
     click.echo(f"queues     {', '.join(queues)}")
     click.echo(f"server     {url or f'none: {HOW_TO_INSTALL}'}")
+    if url:
+        click.echo(f"mcp        {url}/mcp")
     if name == stacks.BUILT_IN:
         click.echo("\nApps on the official SDKs find it by themselves with INNGEST_DEV=1, or")
         click.echo(f"  export INNGEST_DEV={url}")

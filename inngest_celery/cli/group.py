@@ -85,7 +85,10 @@ class Target:
         from celery.app.utils import find_app
 
         if not self.name:
-            raise click.UsageError("Name the Celery app with -A, as in: inngest-celery -A proj runs list")
+            raise click.UsageError(
+                "Name the Celery app with -A, as in: inngest-celery -A proj runs list. Where all apps are on the "
+                "official SDKs, it is: -A inngest_celery.server.worker_app"
+            )
         try:
             app: Celery = find_app(self.name)
         except ModuleNotFoundError as error:

@@ -97,7 +97,7 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
         dashboard.install(app)
     documents.document(app)
     endpoint = mcp.Endpoint(server, app)
-    app.router.routes.append(Route("/mcp", endpoint))
+    app.router.routes.append(Route("/mcp", endpoint, methods=["POST"]))
     app.add_middleware(Bounds)
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(_SaysItsKind, kind=server.kind)

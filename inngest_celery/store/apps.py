@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from inngest_celery.store import schema
+from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.inserts import insert_new
 
 SERVE, CONNECT, API = "serve", "connect", "api"
+# What stands for an SDK where functions are in Python code, and workers run them.
+PYTHON = "py:native"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,20 @@ def all_of(connection: sa.Connection) -> list[AppRow]:
     table = schema.app
     query = sa.select(table).where(table.c.archived_at.is_(None)).order_by(table.c.id)
     return [AppRow(**row._mapping) for row in connection.execute(query)]
+
+
+def with_python(found: Iterable[AppRow], known: Iterable[FunctionRow]) -> list[AppRow]:
+    """Give apps by name, and with them those in Python code, of which only functions are registered.
+
+    Args:
+        found: those that are called over the wire.
+        known: all functions.
+    """
+    every = {app.id: app for app in found}
+    for row in known:
+        if row.task_name != CALL_TASK and row.archived_at is None:
+            every.setdefault(row.app_id, AppRow(row.app_id, "", SERVE, PYTHON, "", row.updated_at, row.updated_at))
+    return sorted(every.values(), key=lambda app: app.id)
 
 
 def lock(connection: sa.Connection, app: AppRow) -> AppRow:

@@ -7,13 +7,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import inngest as official
 import pytest
+from celery import Celery
+from fastapi import FastAPI
+from inngest import fast_api
 
 import inngest_celery as inngest
 from inngest_celery.engine import searching
 from inngest_celery.testing.inline import Inline
 from inngest_celery.worker import selecting
 from tests.cli.conftest import RunCli
+from tests.server.web import served
 
 sqlite = pytest.mark.databases("sqlite")
 
@@ -135,3 +140,27 @@ def test_functions_and_apps(cli: RunCli, inline: Inline, sent: list[str]) -> Non
     assert "shop" in cli("apps", "list").output
     assert "(app_not_found)" in cli("apps", "remove", "shop", status=3).output
     assert "(unreachable)" in cli("apps", "sync", "http://127.0.0.1:1/api/inngest", status=2).output
+
+
+SIGNING_KEY = "signkey-prod-" + "0123456789abcdef" * 4
+
+
+@sqlite
+def test_an_app_on_an_official_sdk_comes_and_goes(cli: RunCli, shop: Celery, inline: Inline) -> None:
+    # An app of a test is in this machine's own network.
+    shop.conf.update(inngest_signing_key=SIGNING_KEY, inngest_allow_private_addresses=True)
+    del shop.__dict__["inngest_runtime"]
+    client = official.Inngest(app_id="mail", signing_key=SIGNING_KEY, is_production=True)
+    trigger = official.TriggerEvent(event="mail/due")
+    app = FastAPI()
+
+    @client.create_function(fn_id="deliver", trigger=trigger)
+    async def deliver(ctx: official.Context) -> None: ...
+
+    fast_api.serve(app, client, [deliver])
+    with served(app) as origin:
+        assert "mail is registered." in cli("apps", "sync", f"{origin}/api/inngest").output
+    mail, _ = json.loads(cli("apps", "list", "--json").stdout)
+    assert (mail["id"], mail["functions"], mail["sdk"][:3]) == ("mail", 1, "py:")
+    assert "mail is removed." in cli("apps", "remove", "mail").output
+    assert [each["id"] for each in json.loads(cli("apps", "list", "--json").stdout)] == ["shop"]

@@ -113,6 +113,7 @@ def test_every_client_finds_the_tools(stage: Stage, mode: str) -> None:
         assert set(listed["get_function"].input_schema["required"]) == {"appId", "functionId"}
         assert "fromStep" in listed["rerun"].input_schema["properties"]
         assert await tools("health") == {"status": "ok"}
+        assert stage.http.get("/mcp", headers={"Accept": "text/event-stream"}).status_code == 405
 
     use(stage.url, using, mode)
 
@@ -149,6 +150,7 @@ def test_a_model_calls_and_waits(stage: Stage) -> None:
         assert asleep["ended"] is False
         [reason] = (await tools("why", runId=asleep["runId"]))["reasons"]
         assert (reason["code"], reason["step"]) == ("sleeping", "night")
+        assert reason["nextAt"].endswith("Z")
         assert (await tools("cancel_run", runId=asleep["runId"]))["status"] == "CANCELLED"
         assert "(run_already_cancelled)" in await tools.refused("cancel_run", runId=asleep["runId"])
 

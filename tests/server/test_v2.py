@@ -109,7 +109,9 @@ def test_a_repeated_run_that_is_skipped_is_found(stage: Stage) -> None:
 
 def test_apps_and_functions(stage: Stage) -> None:
     with Scripted(done("called")).registered(stage):
-        [app] = get(stage, "/apps")["data"]
+        [python, app] = get(stage, "/apps")["data"]
+        assert (python["name"], python["sdk"], python["functionCount"]) == ("app", "py:native", 1)
+        assert [function["slug"] for function in get(stage, "/apps/app/functions")["data"]] == ["app-fn"]
         assert (app["name"], app["functionCount"], app["sdk"]) == ("shop", 1, "js:v4.18.1")
         assert get(stage, f"/apps/{app['id']}")["data"] == get(stage, "/apps/shop")["data"] == app
         [function] = get(stage, "/apps/shop/functions")["data"]

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 
 import pytest
+import sqlalchemy as sa
 
 import inngest_celery as inngest
 from inngest_celery import ids
@@ -115,6 +116,20 @@ def test_an_expression_is_looked_for_in_the_whole_table(bench: Bench) -> None:
     for steps in (bulk.count(runtime, bad), bulk.replay(runtime, bad, bulk.new_replay_id(runtime))):
         with pytest.raises(ExpressionError):
             next(steps)
+
+
+@pytest.mark.databases("sqlite")
+def test_a_slice_costs_the_same_wherever_it_is(bench: Bench) -> None:
+    runtime = runtime_of(bench.app)
+    asked: list[str] = []
+    sa.event.listen(
+        runtime.database.engine, "before_cursor_execute", lambda _c, _k, statement, *_: asked.append(statement)
+    )
+    chosen = Selection(FAILED.wanted, where="event.data.n >= 0")
+    found = [len(part.runs) for part in selecting.slices(runtime, chosen)]
+    assert found == [3, 3, 1]
+    # The runs, and what started them.
+    assert len(asked) == 2 * len(found)
 
 
 @pytest.mark.databases("sqlite")

@@ -55,7 +55,7 @@ class Loader:
             known = {app.id: app for app in apps.all_of(connection)}
         for row in self.functions.values():
             known.setdefault(
-                row.app_id, AppRow(row.app_id, "", apps.SERVE, "py:native", "", row.updated_at, row.updated_at)
+                row.app_id, AppRow(row.app_id, "", apps.SERVE, apps.PYTHON, "", row.updated_at, row.updated_at)
             )
         return known
 

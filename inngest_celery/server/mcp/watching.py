@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
+from pydantic.alias_generators import to_camel
 
 from inngest_celery.server.mcp import shapes
 from inngest_celery.server.mcp.tools import Arguments
@@ -70,4 +71,6 @@ def why(server: Server, given: RunArguments) -> object:
 
 def _reason(reason: Reason) -> dict[str, Any]:
     told = {**asdict(reason), "next_at": instant_or_none(reason.next_at)}
-    return {name: value for name, value in told.items() if value not in (None, "")}
+    if reason.in_line is not None:
+        told["in_line"] |= {"set_until": instant_or_none(reason.in_line.set_until)}
+    return {to_camel(name): value for name, value in told.items() if value not in (None, "")}

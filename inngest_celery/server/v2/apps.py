@@ -58,11 +58,11 @@ class Invoked(Shape):
 
 @router.get("", openapi_extra=as_tool("get_apps"))
 def list_apps(server: Serving) -> Listed[AppShape]:
-    """Give all apps that are called over the wire."""
+    """Give all apps: those that are called over the wire, and those in Python code."""
     with server.runtime.database.autocommit() as connection:
         found = apps.all_of(connection)
         known = functions.all_of(connection)
-    shapes = [app_shape(app, sum(_starts_runs(row, app) for row in known)) for app in found]
+    shapes = [app_shape(app, sum(_starts_runs(row, app) for row in known)) for app in apps.with_python(found, known)]
     return listed(server, shapes, None, more=False, limit=max(len(shapes), 1))
 
 
@@ -116,7 +116,8 @@ def invoke(request: Request, server: Serving, app_id: str, function_id: str, giv
 
 def _app(server: Server, app_id: str) -> tuple[AppRow, list[FunctionRow]]:
     with server.runtime.database.autocommit() as connection:
-        found = next((app for app in apps.all_of(connection) if app_id in (app.id, ids.app_uuid(app.id))), None)
+        every = apps.with_python(apps.all_of(connection), functions.all_of(connection))
+        found = next((app for app in every if app_id in (app.id, ids.app_uuid(app.id))), None)
         known = functions.of_app(connection, found.id) if found else []
     if found is None:
         raise ApiError(404, f"There is no app {app_id}", code="not_found")
