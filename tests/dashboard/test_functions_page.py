@@ -252,9 +252,7 @@ def test_limits_are_shown_set_for_a_while_and_reset(database_url: str, redis_url
         assert "throttle is 5 for 2h." in said
         assert "at most 5 starts in 30s" in said
         assert "in the code: at most 20 starts in 1m" in said
-        assert "not a duration" in press(
-            stage, f"{here}/limits", **{"policy": "throttle", "limit": "5", "for": "long"}
-        )
+        assert "not a duration" in press(stage, f"{here}/limits", **{"policy": "throttle", "limit": "5", "for": "long"})
         assert "has no limit 'budget' in its code" in press(stage, f"{here}/limits", policy="budget", limit="5")
         assert "limit: concurrency.0 takes a whole number" in press(
             stage, f"{here}/limits", policy="concurrency.0", limit="1.5"
