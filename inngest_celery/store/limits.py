@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
@@ -68,6 +68,18 @@ def started_runs(connection: sa.Connection, function_ids: Sequence[str]) -> Iter
     )
     for row in connection.execute(query):
         yield row[0], row[1]
+
+
+def starters(connection: sa.Connection, run_ids: Collection[str]) -> dict[str, Event]:
+    """Give the events that started these runs, by run."""
+    run, event = schema.run, schema.event
+    query = sa.select(event, run.c.id.label("run_id")).join_from(run, event, event.c.id == run.c.event_id)
+    found = {}
+    for row in connection.execute(query.where(run.c.id.in_(sorted(run_ids)))):
+        columns = dict(row._mapping)
+        run_id = columns.pop("run_id")
+        found[run_id] = Event(**columns)
+    return found
 
 
 def unended(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import redis
@@ -13,7 +14,8 @@ from inngest_celery.flow.gate import Lost
 from inngest_celery.flow.inspect import Busy, busy_keys, states_of
 from inngest_celery.flow.places import name_of
 from inngest_celery.settings import SettingsError
-from inngest_celery.store import events, limits, runs
+from inngest_celery.store import limits
+from inngest_celery.store.rows import Event
 from inngest_celery.worker.runtime import Runtime
 
 
@@ -76,8 +78,9 @@ class Usage:
         if policy == policies.BUDGET:
             first += self._spent(spec, {each.resource for each in first})
         states = states_of(gate, tag, [(name_of(spec.id), policy, each.resource) for each in first], self._now)
+        values = self._values(spec, policy, first)
         used = [
-            KeyInUse(self._value(spec, each), state.taken, each.waiting, state.next_at)
+            KeyInUse(values.get(each.resource), state.taken, each.waiting, state.next_at)
             for each, state in zip(first, states, strict=True)
         ]
         return sorted(used, key=lambda each: (-each.waiting, -each.taken))[: self._most]
@@ -91,15 +94,19 @@ class Usage:
         named = [(name_of(budget), run_id) for budget, _, run_id in spent]
         return [Busy(spec.id, policies.BUDGET, name, job=run_id) for name, run_id in named if name not in others]
 
-    def _value(self, spec: FunctionSpec, busy: Busy) -> str | None:
-        """Give a key's value, by the event of a run that has it: Redis knows its hash only."""
-        key = policies.key_of(spec, busy.policy)
-        if key is None or not busy.job:
-            return None
+    def _values(self, spec: FunctionSpec, policy: str, keys: Sequence[Busy]) -> dict[str, str]:
+        """Give the values of keys by resource, each by the event of a run that has it: Redis knows its hash only."""
+        key = policies.key_of(spec, policy)
+        run_ids = {each.resource: each.job.partition("/")[0] for each in keys if each.job}
+        if key is None or not run_ids:
+            return {}
         with self._runtime.database.autocommit() as connection:
-            run = runs.get(connection, busy.job.partition("/")[0])
-            event = events.get(connection, run.event_id) if run else None
-        if event is None:
-            return None
-        value = policies.value_of(key, {"event": waiting.as_variable(event)})
-        return json.dumps(value, default=str, ensure_ascii=False)
+            started_by = limits.starters(connection, set(run_ids.values()))
+        return {
+            resource: _value(key, started_by[run_id]) for resource, run_id in run_ids.items() if run_id in started_by
+        }
+
+
+def _value(key: str, event: Event) -> str:
+    value = policies.value_of(key, {"event": waiting.as_variable(event)})
+    return json.dumps(value, default=str, ensure_ascii=False)

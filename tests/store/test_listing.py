@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from inngest_celery import ids
-from inngest_celery.store import events, listing, runs
+from inngest_celery.store import events, listing, runs, schema, statistics
 from inngest_celery.store.database import Database
 from inngest_celery.store.listing import Order, RunFilter, RunTime
 from inngest_celery.store.rows import Event, Run, RunStatus
@@ -86,3 +86,31 @@ def test_an_index_serves_each_order(database: Database) -> None:
         assert "inngest_event_by_time" in found, found
         assert "Sort" not in found, found
         connection.execute(sa.text("RESET ALL"))
+
+
+@pytest.mark.databases("postgres")
+def test_a_function_that_was_busy_once_is_not_looked_for_among_all_runs(database: Database) -> None:
+    asked: list[tuple[str, dict[str, object]]] = []
+
+    def note(_c: object, _k: object, statement: str, parameters: dict[str, object], *_: object) -> None:
+        asked.append((statement, parameters))
+
+    with database.autocommit() as connection:
+        for function_id, first in (("app-once", START - 1_000_000), ("app-now", START - 500_000)):
+            many = [
+                {
+                    **{"id": ids.first_of(first + number), "function_id": function_id, "event_id": "e"},
+                    **{"status": RunStatus.COMPLETED.value, "created_at": first + number},
+                }
+                for number in range(2_000)
+            ]
+            connection.execute(sa.insert(schema.run), many)
+        connection.execute(sa.text("ANALYZE inngest_run"))
+        sa.event.listen(connection, "before_cursor_execute", note)
+        listing.page(connection, RunFilter(function_ids=["app-once"]), Order(), 7)
+        statistics.tallies(connection, ["app-once"], START - 900_000, 1_000, 7)
+        statistics.samples(connection, "app-once", [(START - 900_000, START)], 7)
+        for statement, parameters in asked[:]:
+            found = "\n".join(connection.exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars())
+            assert "inngest_run_by_function" in found, found
+            assert "Sort" not in found, found
