@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inngest_celery.server import (
@@ -28,6 +27,7 @@ from inngest_celery.server import (
     webhooks,
 )
 from inngest_celery.server import realtime as realtime_api
+from inngest_celery.server.access.browsers import Browsers
 from inngest_celery.server.bounds import Bounds
 from inngest_celery.server.connect.gateway import Gateway
 from inngest_celery.server.errors import REFUSALS
@@ -86,7 +86,7 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
     documents.document(app)
     app.add_middleware(Bounds)
-    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(Browsers)
     app.add_middleware(_SaysItsKind, kind=server.kind)
     return app
 

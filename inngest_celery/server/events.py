@@ -54,7 +54,7 @@ def health() -> dict[str, object]:
 @router.post("/e/{key}", openapi_extra=body_of({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]}))
 async def send(request: Request, server: Serving, key: str) -> JSONResponse:
     """Store one event, or a list of them, and have them routed: all of them, or none."""
-    require_event_key(server, key)
+    await require_event_key(server, key, request)
     given = await _read(request)
     listed = given if isinstance(given, list) else [given]
     seed = request.headers.get(_SEED, "")

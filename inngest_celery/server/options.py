@@ -17,6 +17,8 @@ class Options:
         poll_all: whether all are, and not only those whose last synchronisation failed.
         event_keys: what events may be sent with; none, any key may.
         gateway_port: where apps dial in; where everything else is served, if left out.
+        allowed_hosts: names by which a development server is open to whoever can reach it, and not to this machine
+            only; ``*`` is any.
     """
 
     development: bool = True
@@ -26,3 +28,4 @@ class Options:
     poll_all: bool = True
     event_keys: frozenset[str] = field(default_factory=frozenset)
     gateway_port: int | None = None
+    allowed_hosts: frozenset[str] = field(default_factory=frozenset)
