@@ -129,7 +129,7 @@ class Settings(BaseModel):
     oidc_scopes: str = Field("openid profile email", description="What is asked of the provider.")
     oidc_role_claim: str | None = Field(
         None,
-        description="The claim of the ID token that says somebody's roles or groups, with dots for those within others: "
+        description="The claim of the ID token that says somebody's roles or groups, with dots for one in another: "
         "`groups`, `realm_access.roles`. Without it, who is new is a viewer, and admins give roles.",
     )
     oidc_roles: dict[str, Literal["viewer", "operator", "admin"]] = Field(

@@ -41,9 +41,7 @@ def _users() -> None:
         "inngest_user",
         sa.Column("name", sa.String(100), primary_key=True, comment="in lower case"),
         sa.Column("role", sa.String(16), nullable=False, comment="viewer, operator or admin"),
-        sa.Column(
-            "password", sa.String(255), comment="Argon2 hash; empty: only the identity provider lets this one in"
-        ),
+        sa.Column("password", sa.String(255), comment="Argon2 hash; empty: the identity provider lets this one in"),
         sa.Column("external", sa.String(64), comment="hash of the identity provider's name and its id of this user"),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("disabled_at", sa.BigInteger),
@@ -67,7 +65,7 @@ def _users() -> None:
     op.create_table(
         "inngest_login_attempts",
         sa.Column("id", sa.String(64), primary_key=True, comment="hash of a name, an address, or both"),
-        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False, comment="when counting begins anew"),
         **_OPTIONS,
     )

@@ -28,6 +28,11 @@ class _Unknown(enum.Enum):
     YET = enum.auto()
 
 
+def caller_of(request: HTTPConnection) -> Person:
+    """Tell who makes a request that has shown the signing key, or need not show one to a development server."""
+    return SIGNING_KEY if server_of(request).settings.signing_keys else DEVELOPER
+
+
 class LogInFirst(ApiError):
     """Nobody is logged in, and somebody wants to see a page."""
 
@@ -89,15 +94,20 @@ def require(role: Role) -> Callable[[Request], Person]:
         if person is None:
             raise _unknown(request)
         if person.role < role:
-            raise ApiError(
-                403,
-                f"{person.name} is {person.role.label}, and this is for {role.label}s. Ask an admin for the role, or "
-                "for a token with that scope.",
-                code="role_missing",
-            )
+            raise too_low(person, role)
         return person
 
     return required
+
+
+def too_low(person: Person, role: Role) -> ApiError:
+    """Give the refusal of somebody whose role is not enough."""
+    return ApiError(
+        403,
+        f"{person.name} is {person.role.label}, and this is for {role.label}s. Ask an admin for the role, or for a "
+        "token with that scope.",
+        code="role_missing",
+    )
 
 
 def wants_page(request: HTTPConnection) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import Field
 
 from inngest_celery import ids
 from inngest_celery.server import events as event_api
+from inngest_celery.server.access import Operator, audit
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.paging import read_position, write_cursor
 from inngest_celery.server.state import Server, Serving
@@ -100,10 +101,14 @@ def list_runs(
 
 
 @router.post("/{app_id}/functions/{function_id}/invoke", status_code=201, responses=_REFUSED)
-def invoke(server: Serving, app_id: str, function_id: str, given: InvokeRequest) -> Answer[Invoked]:
+def invoke(
+    request: Request, server: Serving, person: Operator, app_id: str, function_id: str, given: InvokeRequest
+) -> Answer[Invoked]:
     """Call a function; answers with the id of its run, or says why there is none."""
     function = _function(server, app_id, function_id)
-    run_id = event_api.call_for_run(server, function, given.data, given.idempotency_key)
+    with audit.record(request, person, "function.invoke", function.id) as entry:
+        run_id = event_api.call_for_run(server, function, given.data, given.idempotency_key)
+        entry.tell(run_id=run_id)
     return answered(server, Invoked(run_id=run_id))
 
 
