@@ -27,6 +27,7 @@ from inngest_celery.server import (
     webhooks,
 )
 from inngest_celery.server import realtime as realtime_api
+from inngest_celery.server.access import pages, refusals
 from inngest_celery.server.access.browsers import Browsers
 from inngest_celery.server.bounds import Bounds
 from inngest_celery.server.connect.gateway import Gateway
@@ -39,6 +40,7 @@ from inngest_celery.worker.runtime import Runtime
 _ROUTERS = (
     *(events.router, syncing.router, info.router, runs.router, checkpoints.router, v1.router),
     *(endpoints.router, endpoints.output_router, graphql.router, webhooks.router, connect.router, realtime_api.router),
+    pages.router,
 )
 
 _ENVIRONMENT = b"x-inngest-env"
@@ -77,13 +79,15 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
                 await task
         await realtime.close()
 
-    app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, openapi_url=None)
     app.state.server, app.state.gateway, app.state.realtime = server, gateway, realtime
     errors.install(app)
+    refusals.install(app)
     for router in _ROUTERS:
         app.include_router(router, responses=REFUSALS)
     app.include_router(v2.router, prefix="/v2")
     app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
+    app.include_router(documents.router)
     documents.document(app)
     app.add_middleware(Bounds)
     app.add_middleware(Browsers)

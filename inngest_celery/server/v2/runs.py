@@ -139,7 +139,7 @@ def run_again(
             person,
             "run.rerun",
             checked(run_id),
-            {"from_step": step.step_id, "edited": step.input is not None} if step else {},
+            _details(step),
         ) as entry:
             new_id = rerun(
                 server.runtime,
@@ -165,6 +165,10 @@ def shaped(server: Server, found: list[Run], *, with_output: bool) -> list[RunSh
         run_shape(run, known.get(run.function_id), starters.get(run.id) or [run.event_id], with_output=with_output)
         for run in found
     ]
+
+
+def _details(step: FromStep | None) -> dict[str, object]:
+    return {"from_step": step.step_id, "edited": step.input is not None} if step else {}
 
 
 def _run(server: Server, run_id: str) -> Run:
