@@ -10,6 +10,7 @@ import click
 from inngest_celery.cli.group import Commands, Target
 
 COMMANDS = {
+    "audit": "inngest_celery.cli.audit:audit",
     "dev": "inngest_celery.cli.dev:dev",
     "doctor": "inngest_celery.cli.doctor:doctor",
     "functions": "inngest_celery.cli.functions:functions",
@@ -18,6 +19,8 @@ COMMANDS = {
     "runs": "inngest_celery.cli.runs:runs",
     "send": "inngest_celery.cli.send:send",
     "start": "inngest_celery.cli.start:start",
+    "tokens": "inngest_celery.cli.tokens:tokens",
+    "users": "inngest_celery.cli.users:users",
     "why": "inngest_celery.cli.why:why",
 }
 _EXIT = """\b
@@ -25,7 +28,7 @@ Exit status:
   0  done
   1  a check found something: doctor, migrate --check
   2  wrong usage, input or settings
-  3  there is no such run, function or limit, or its state does not allow it
+  3  there is no such run, function, limit, user or token, or its state does not allow it
   4  the database or the broker cannot be used
 Errors end with a stable code in parentheses."""
 _COMPLETION = """\b

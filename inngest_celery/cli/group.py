@@ -127,6 +127,6 @@ def _join_dev_stack(app: Celery) -> None:
 
 
 def _status(code: str) -> int:
-    if code.endswith(("_not_found", "_already_ended", "_archived")):
+    if code.endswith(("_not_found", "_already_ended", "_archived", "last_admin")):
         return 3
     return 4 if code.startswith(("database_", "broker_", "embedded_")) else 2
