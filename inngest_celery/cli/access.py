@@ -34,7 +34,7 @@ def access_runtime(target: HasApp) -> Iterator[Runtime]:
         missing = f"This is about the HTTP server ({error.name} is missing): {HOW_TO_INSTALL}."
         raise Failure("server_missing", missing) from error
     if isinstance(target, Target) and not target.name:
-        target = Target(BUILT_IN)
+        target.name = BUILT_IN
     with runtime_for(target) as runtime:
         yield runtime
 
