@@ -105,7 +105,8 @@ def holder_of(runtime: Runtime, secret: str) -> Person | None:
     row = _find(runtime, secret)
     if row is None:
         return None
-    return Person(row.name, max((SCOPES[scope] for scope in row.scopes.split()), default=Role.NOBODY), "token")
+    role = max((SCOPES[scope] for scope in row.scopes.split()), default=Role.NOBODY)
+    return Person(row.name, role, "token", token_id=row.id)
 
 
 def may_send_events(runtime: Runtime, secret: str) -> bool:

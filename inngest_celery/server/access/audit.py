@@ -96,6 +96,7 @@ def record(
     Mirrors https://www.inngest.com/docs/platform/manage/audit-trail
     """
     runtime, address = _place(where)
+    shown = {"token_id": person.token_id} if person.token_id else {}
     now = runtime.clock.now()
     row = rows.AuditRow(
         id=ids.new(now),
@@ -106,7 +107,7 @@ def record(
         address=address[:_MOST_ADDRESS],
         action=action,
         subject=subject[:_MOST_SUBJECT],
-        details=json.dumps(dict(details or {})),
+        details=json.dumps({**shown, **(details or {})}),
     )
     _store(runtime, row, None if outcome is None else _outcome(runtime, row.id, outcome, {}))
     return Entry(runtime, row.id)

@@ -74,6 +74,19 @@ def count_address(request: HTTPConnection) -> None:
     _refuse_until(_count(runtime, {key: MOST_ADDRESS}, now), now)
 
 
+def succeed_from(request: HTTPConnection) -> None:
+    """Do not count the attempt after all."""
+    runtime = server_of(request).runtime
+    key = _Keys("", request.client.host if request.client else "").address
+    _give_back(runtime, "", [key], runtime.clock.now())
+
+
+@retried
+def _give_back(runtime: Runtime, key: str, others: list[str], now: int) -> None:
+    with runtime.database.transaction() as connection:
+        login_attempts.give_back(connection, key, others, now)
+
+
 def person_for(user: UserRow) -> Person:
     """Give who a user is once logged in."""
     return Person(user.name, Role[user.role.upper()], "session")
@@ -104,15 +117,15 @@ def _refuse_until(until: int | None, now: int) -> None:
 def _settle(runtime: Runtime, keys: _Keys, now: int, user: UserRow, password: str) -> None:
     """After the right password: its attempt does not count, and it is hashed as new ones are."""
     assert user.password is not None
-    stronger = passwords.hashed(password) if passwords.is_outdated(user.password) else None
-    _store_settled(runtime, keys, now, user, stronger)
+    _give_back(runtime, keys.pair, [keys.address, keys.name], now)
+    if passwords.is_outdated(user.password):
+        _strengthen(runtime, user, passwords.hashed(password))
 
 
 @retried
-def _store_settled(runtime: Runtime, keys: _Keys, now: int, user: UserRow, stronger: str | None) -> None:
+def _strengthen(runtime: Runtime, user: UserRow, stronger: str) -> None:
     with runtime.database.transaction() as connection:
-        login_attempts.give_back(connection, keys.pair, [keys.address, keys.name], now)
-        stored = users.lock(connection, user.name) if stronger else None
+        stored = users.lock(connection, user.name)
         if stored is not None and stored.password == user.password:
             users.save(connection, replace(stored, password=stronger))
 

@@ -52,9 +52,11 @@ class Person:
         kind: how it proved to be it: a session's cookie, an API token, the signing key; or ``development``: nothing is
             asked of those who sit at the machine of a development server.
         session_id: of a session.
+        token_id: of an API token, whose name others may have, too.
     """
 
     name: str
     role: Role
     kind: Kind
     session_id: str | None = None
+    token_id: str | None = None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from inngest_celery.server.access import accounts, logins, passwords
 from inngest_celery.server.access.roles import Role
@@ -41,6 +44,9 @@ def test_a_session_from_log_in_to_log_out(guarded: Guarded) -> None:
     replayed.cookies.set("inngest_session", value)
     assert not is_in(replayed)
     assert bench.rows(schema.session) == []
+    told = [(row.action, row.actor, row.address) for row in sorted(bench.rows(schema.audit), key=lambda row: row.id)]
+    assert told == [(action, "viewer", "127.0.0.1") for action in ("login", "login", "logout")]
+    assert {row.outcome for row in bench.rows(schema.audit_outcome)} == {"login_failed", "done"}
 
 
 @pytest.mark.databases("sqlite")
@@ -114,9 +120,11 @@ def test_another_password_ends_all_other_sessions(guarded: Guarded) -> None:
 
 def test_who_guesses_has_to_wait(guarded: Guarded) -> None:
     """On every database."""
+    with ThreadPoolExecutor() as pool:
+        answers = pool.map(lambda browser: log_in(browser, "viewer", "wrong"), [guarded.browser() for _ in range(8)])
+        statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [401] * logins.MOST_PAIR + [429] * (8 - logins.MOST_PAIR), "all at once, too"
     browser = guarded.browser()
-    statuses = [log_in(browser, "viewer", "wrong").status_code for _ in range(logins.MOST_PAIR + 1)]
-    assert statuses == [401] * logins.MOST_PAIR + [429]
     answer = log_in(browser, "viewer")
     assert answer.status_code == 429, "not even with the right one"
     assert 800 < int(answer.headers["retry-after"]) <= 900
@@ -130,6 +138,20 @@ def test_names_from_one_place_are_guessed_no_more_than_a_few(guarded: Guarded, m
     monkeypatch.setattr(logins, "MOST_ADDRESS", 3)
     statuses = [log_in(guarded.browser(), f"user{number}", "wrong").status_code for number in range(4)]
     assert statuses == [401, 401, 401, 429]
+
+
+@pytest.mark.databases("sqlite")
+def test_an_old_hash_is_made_anew_when_its_password_comes(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stored() -> str:
+        [user] = guarded.bench.rows(schema.user, name="viewer")
+        return str(user.password)
+
+    before = stored()
+    monkeypatch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=2, memory_cost=8, parallelism=1))
+    assert log_in(guarded.browser(), "viewer").status_code == 303
+    assert stored() != before
+    assert ",t=2," in stored()
+    assert log_in(guarded.browser(), "viewer").status_code == 303
 
 
 @pytest.mark.databases("sqlite")

@@ -63,7 +63,9 @@ def _user(request: Request, attempt: Attempt | None, code: str, state: str, erro
         raise ApiError(401, f"The identity provider did not let you in ({error[:100]}).", code="oidc_refused")
     logins.count_address(request)
     now_s = server.runtime.clock.now() // 1000
-    return admit(server.runtime, _provider(request).redeem(code, attempt, _redirect_uri(request), now_s))
+    user = admit(server.runtime, _provider(request).redeem(code, attempt, _redirect_uri(request), now_s))
+    logins.succeed_from(request)
+    return user
 
 
 def _provider(request: Request) -> Provider:
@@ -74,6 +76,7 @@ def _provider(request: Request) -> Provider:
         raise ApiError(404, message, code="not_found")
     known: Provider | None = getattr(request.app.state, "oidc", None)
     if known is None:
+        logins.count_address(request)
         known = request.app.state.oidc = Provider.discover(settings)
     return known
 
