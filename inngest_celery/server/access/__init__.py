@@ -14,12 +14,14 @@ In ``start`` mode nothing is open. In ``dev`` mode everything is, to whoever sit
 from __future__ import annotations
 
 from inngest_celery.server.access import audit
+from inngest_celery.server.access.guard import Guard
 from inngest_celery.server.access.identity import Admin, Operator, Viewer, person_of, require
 from inngest_celery.server.access.keys import require_event_key, require_signing_key
 from inngest_celery.server.access.roles import Person, Role
 
 __all__ = [
     "Admin",
+    "Guard",
     "Operator",
     "Person",
     "Role",

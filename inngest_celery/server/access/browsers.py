@@ -12,9 +12,9 @@ from inngest_celery.server.access.hosts import host_of, is_browser, is_foreign, 
 from inngest_celery.server.errors import ApiError, formed
 from inngest_celery.server.state import server_of
 
-# Where pages of applications send events, listen, and wait for what a durable endpoint returns. No
-# session counts there.
-_FOR_ALL = re.compile(r"/(e/[^/]+|v1/realtime/(sse|connect)|v1/(checkpoint|http/runs)/[^/]+/output)")
+# Where pages of applications send events, listen, and wait for what a durable endpoint returns; and where apps dial in.
+# All have secrets of their own, and no session counts there.
+_FOR_ALL = re.compile(r"/(e/[^/]+|v0/connect/ws|v1/realtime/(sse|connect)|v1/(checkpoint|http/runs)/[^/]+/output)")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 

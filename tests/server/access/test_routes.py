@@ -8,11 +8,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIWebSocketRoute, iter_route_contexts
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
 
+from inngest_celery.server.access import Guard, Role, person_of
 from inngest_celery.server.application import create_app
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
 from tests.server.access.conftest import CLOUD, NO_ID, Guarded
+from tests.server.web import served
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -208,3 +213,17 @@ def test_a_token_that_has_expired_or_was_revoked_is_good_for_nothing(guarded: Gu
     assert admin.post(f"/tokens/{token_id}/revoke").status_code == 303
     assert admin.post(f"/tokens/{token_id}/revoke").status_code == 404
     assert revoked.get("/v2/runs").status_code == 401
+
+
+def test_what_is_mounted_is_guarded_as_a_whole(guarded: Guarded, bench: Bench) -> None:
+    async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+        person = person_of(Request(scope))
+        assert person is not None
+        await PlainTextResponse(person.name)(scope, receive, send)
+
+    app = create_app(runtime_of(bench.app), CLOUD)
+    app.mount("/mounted", Guard(inner, Role.OPERATOR))
+    with served(app) as url:
+        told = [client.get(f"{url}/mounted/x") for client in (guarded.http, guarded.program("read"), guarded.sdk())]
+    assert [answer.status_code for answer in told] == [401, 403, 200]
+    assert told[2].text == "signing key"
