@@ -86,13 +86,17 @@ class Settings(BaseModel):
         description="`system`, or `file:<path>` for a clock that tests can move.",
     )
     signing_key: str | None = Field(
-        None, description="Signs calls of apps on official SDKs, and is asked of them; without one, nothing is checked."
+        None,
+        description="Signs calls of apps on official SDKs, and is asked of them; a development server without one asks "
+        "for none.",
     )
     signing_key_fallback: str | None = Field(
         None, description="A second key that is accepted while the first one is being changed."
     )
     event_keys: str = Field(
-        "", description="Keys that may send events to the server, separated by commas; without one, any may."
+        "",
+        description="Keys that may send events to the server, separated by commas; without one, any may send them to a "
+        "development server.",
     )
     dev: bool = Field(False, description="Be a development server to SDKs: nothing is signed, nothing is checked.")
     allow_private_addresses: bool | None = Field(
@@ -106,6 +110,34 @@ class Settings(BaseModel):
         "In the environment as JSON.",
     )
     flower_url: str = Field("", description="Where Flower is; the dashboard links Celery tasks to it.")
+    session_idle: float = Field(
+        43_200.0, gt=0, description="After how long without a request whoever is logged in has to log in again."
+    )
+    session_life: float = Field(604_800.0, gt=0, description="After how long they have to in any case.")
+    public_url: str | None = Field(
+        None,
+        pattern="^https?://[^/?#]+/?$",
+        description="Where browsers reach the server, if a proxy is in front that does not say so: "
+        "`https://jobs.example.com`.",
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="People log in at this OpenID Connect provider, too; exactly as it writes its own name.",
+    )
+    oidc_client_id: str | None = Field(None, description="What the provider knows this server as.")
+    oidc_client_secret: str | None = Field(None, description="The secret that goes with it, if it has one.")
+    oidc_scopes: str = Field("openid profile email", description="What is asked of the provider.")
+    oidc_role_claim: str | None = Field(
+        None,
+        description="The claim of the ID token that says somebody's roles or groups, with dots for one in another: "
+        "`groups`, `realm_access.roles`. Without it, who is new is a viewer, and admins give roles.",
+    )
+    oidc_roles: dict[str, Literal["viewer", "operator", "admin"]] = Field(
+        default_factory=dict,
+        description='What values of that claim mean: `{"jobs-admins": "admin"}`; the highest counts, and whoever has '
+        "none is not let in. In the environment as JSON.",
+    )
     pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
 
     @field_validator("dev", mode="before")
@@ -114,7 +146,7 @@ class Settings(BaseModel):
         # To SDKs the variable may also say where the development server is.
         return True if isinstance(value, str) and "://" in value else value
 
-    @field_validator("webhooks", mode="before")
+    @field_validator("webhooks", "oidc_roles", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -139,6 +171,14 @@ class Settings(BaseModel):
     @property
     def slice_ms(self) -> int:
         return round(self.slice * 1000)
+
+    @property
+    def session_idle_ms(self) -> int:
+        return round(self.session_idle * 1000)
+
+    @property
+    def session_life_ms(self) -> int:
+        return round(self.session_life * 1000)
 
     @property
     def signing_keys(self) -> list[str]:

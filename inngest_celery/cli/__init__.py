@@ -11,6 +11,7 @@ from inngest_celery.cli.group import Commands, Target
 
 COMMANDS = {
     "apps": "inngest_celery.cli.apps:apps",
+    "audit": "inngest_celery.cli.audit:audit",
     "cancel": "inngest_celery.cli.bulk:cancel",
     "dev": "inngest_celery.cli.dev:dev",
     "doctor": "inngest_celery.cli.doctor:doctor",
@@ -24,6 +25,8 @@ COMMANDS = {
     "runs": "inngest_celery.cli.runs:runs",
     "send": "inngest_celery.cli.send:send",
     "start": "inngest_celery.cli.start:start",
+    "tokens": "inngest_celery.cli.tokens:tokens",
+    "users": "inngest_celery.cli.users:users",
     "why": "inngest_celery.cli.why:why",
     "worker": "inngest_celery.cli.worker:worker",
 }
@@ -34,7 +37,7 @@ Exit status:
      a run did not complete (invoke --wait, runs wait, runs watch), some runs
      cannot be repeated (replay); or you were asked, and said no
   2  wrong usage, input or settings
-  3  there is no such run, event, function, app or limit, or its state does not allow it
+  3  there is no such run, event, function, app, limit, user or token, or its state does not allow it
   4  the database or the broker cannot be used
   5  it has not ended in time, and goes on
 Errors end with a stable code in parentheses."""

@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 @click.option("-c", "--concurrency", type=int, help="The worker's processes or threads: 2 for an app.")
 @click.option("-l", "--loglevel", default="INFO", show_default=True, help="As for celery worker.")
 @stacks.http_options
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    envvar="INNGEST_ALLOWED_HOST",
+    metavar="NAME",
+    help="Be open to whoever asks for this server by this name, from whatever machine, and not to this machine only: "
+    "the name of a container, or host.docker.internal. Repeat it for several; * is any.",
+)
 @click.option("--no-discovery", is_flag=True, envvar="INNGEST_NO_DISCOVERY", help="Do not look for apps.")
 @click.option("--no-poll", is_flag=True, envvar="INNGEST_NO_POLL", help="Ask only apps in error whether they changed.")
 @click.option(
@@ -62,6 +71,7 @@ def dev(
     sdk_urls: tuple[str, ...],
     retry_interval: float,
     queue_workers: int,
+    allowed_hosts: tuple[str, ...],
     no_discovery: bool,
     no_poll: bool,
     poll_interval: float,
@@ -91,6 +101,7 @@ def dev(
         discovery=not no_discovery and not sdk_urls,
         poll_interval=poll_interval,
         poll_all=not no_poll,
+        allowed_hosts=frozenset(name.strip().lower() for name in allowed_hosts),
     )
     with stacks.services(app, directory, forced=embedded) as stack:
         stacks.migrate(app)
@@ -99,6 +110,7 @@ def dev(
         alone = not built_in and missing_package() is not None
         with nullcontext() if alone else serving(app, options, host, port, gateway_port) as served_on:
             _greet(app, name, queues, stack, None if served_on is None else f"http://{host}:{served_on}")
+            _say_who_may(host, allowed_hosts)
             command = command_line(
                 name,
                 pool=pool or ("threads" if built_in else "prefork"),
@@ -107,6 +119,15 @@ def dev(
                 queues=queues,
             )
             DevWorker(command).run(stack)
+
+
+def _say_who_may(host: str, allowed_hosts: tuple[str, ...]) -> None:
+    """Say that whoever listens to other machines is not open to them yet."""
+    if host not in ("127.0.0.1", "localhost", "::1") and not allowed_hosts:
+        click.echo(
+            "Apps on other machines may register and send events. To look at runs and act on them from there, give "
+            "--allowed-host\nand the name that this server goes by, or add a user: inngest-celery users add NAME\n"
+        )
 
 
 def _greet(app: Celery, name: str, queues: list[str], stack: Embedded | None, url: str | None) -> None:

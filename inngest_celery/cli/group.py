@@ -130,7 +130,7 @@ def join_dev_stack(app: Celery) -> None:
 
 
 def _status(code: str) -> int:
-    if code.endswith(("_not_found", "_already_ended", "_archived")):
+    if code.endswith(("_not_found", "_already_ended", "_archived", "last_admin")):
         return 3
     if code in ("run_not_ended", "function_not_idle"):
         return 5

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from inngest_celery.cli import stack as stacks
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 @click.command()
@@ -103,6 +107,7 @@ def start(
         stacks.migrate(app)
         with serving(app, options, host, port, gateway_port) as served_on:
             click.echo(f"Serving on http://{host}:{served_on}")
+            _greet_first(app)
             command = command_line(
                 name,
                 pool=pool or ("threads" if built_in else "prefork"),
@@ -111,6 +116,19 @@ def start(
                 queues=stacks.queues_of(app),
             )
             DevWorker(command).run(stack)
+
+
+def _greet_first(app: Celery) -> None:
+    """Say how somebody can log in, as long as nobody can. The APIs are served all the same, to those with a key."""
+    from inngest_celery.store import users
+    from inngest_celery.worker.runtime import runtime_of
+
+    runtime = runtime_of(app)
+    with runtime.database.autocommit() as connection:
+        anybody = users.any_at_all(connection)
+    if not anybody and not runtime.settings.oidc_issuer:
+        click.echo("Nobody can log in yet. Add a user, with the same INNGEST_DATABASE_URL as here:")
+        click.echo("  inngest-celery users add NAME --role admin")
 
 
 def _check_key(option: str, key: str) -> None:

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -32,6 +31,8 @@ from inngest_celery.server import (
     webhooks,
 )
 from inngest_celery.server import realtime as realtime_api
+from inngest_celery.server.access import pages, refusals
+from inngest_celery.server.access.browsers import Browsers
 from inngest_celery.server.bounds import Bounds
 from inngest_celery.server.connect.gateway import Gateway
 from inngest_celery.server.errors import REFUSALS
@@ -43,7 +44,7 @@ from inngest_celery.worker.runtime import Runtime
 _ROUTERS = (
     *(events.router, syncing.router, info.router, runs.router, checkpoints.router, v1.router),
     *(endpoints.router, endpoints.output_router, graphql.router, webhooks.router, connect.router, realtime_api.router),
-    metrics.router,
+    *(metrics.router, pages.router),
 )
 
 _ENVIRONMENT = b"x-inngest-env"
@@ -83,23 +84,24 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
                 await task
         await realtime.close()
 
-    app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, openapi_url=None)
     app.state.server, app.state.gateway, app.state.realtime = server, gateway, realtime
     app.state.live = dashboard.Live(server)
     app.state.metrics = metrics.Metrics(runtime)
     errors.install(app)
+    refusals.install(app)
     for router in _ROUTERS:
         app.include_router(router, responses=REFUSALS)
     app.include_router(v2.router, prefix="/v2")
     app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
-    # Who may see it is not asked yet.
-    if options.dashboard and options.development:
+    if options.dashboard:
         dashboard.install(app)
+    app.include_router(documents.router)
     documents.document(app)
     endpoint = mcp.Endpoint(server, app)
     app.router.routes.append(Route("/mcp", endpoint, methods=["POST"]))
     app.add_middleware(Bounds)
-    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(Browsers)
     app.add_middleware(_SaysItsKind, kind=server.kind)
     return app
 

@@ -30,7 +30,8 @@ class Refusal(BaseModel):
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Refusal, "description": "The request is not understood."},
-    401: {"model": Refusal, "description": "The signing key is missing or wrong."},
+    401: {"model": Refusal, "description": "The signing key, token or session is missing or wrong."},
+    403: {"model": Refusal, "description": "It is not enough for this, or a browser asks for another page."},
     404: {"model": Refusal, "description": "There is no such thing."},
     413: {"model": Refusal, "description": "The request is too large."},
     503: {"model": Refusal, "description": "The database does not answer."},

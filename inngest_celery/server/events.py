@@ -18,10 +18,10 @@ from inngest_celery.engine.spec import read_spec
 from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.sending import MAX_EVENT_BYTES
 from inngest_celery.server import bodies, incoming
-from inngest_celery.server.access import require_event_key
+from inngest_celery.server.access import Operator, Person, audit, require_event_key
 from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError
-from inngest_celery.server.state import Server, Serving
+from inngest_celery.server.state import Server, Serving, server_of
 from inngest_celery.store import events, functions, rows, runs
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.trace_context import Trace
@@ -55,7 +55,7 @@ def health() -> dict[str, object]:
 @router.post("/e/{key}", openapi_extra=body_of({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]}))
 async def send(request: Request, server: Serving, key: str) -> JSONResponse:
     """Store one event, or a list of them, and have them routed: all of them, or none."""
-    require_event_key(server, key)
+    await require_event_key(server, key, request)
     given = await _read(request)
     listed = given if isinstance(given, list) else [given]
     seed = request.headers.get(_SEED, "")
@@ -67,13 +67,20 @@ async def send(request: Request, server: Serving, key: str) -> JSONResponse:
 
 
 @router.post("/invoke/{slug}", openapi_extra=body_of({"type": "object"}))
-async def invoke(request: Request, server: Serving, slug: str) -> JSONResponse:
+async def invoke(request: Request, server: Serving, person: Operator, slug: str) -> JSONResponse:
     """Call one function, whatever triggers it; answers with the id of the event that is the call."""
     given = await _read(request)
     if not isinstance(given, dict):
         raise ApiError(400, 'the body is no JSON object: send the event\'s data as {"data": {…}}')
-    event_id = await run_in_threadpool(call, server, slug, given, trace_context.read(request.headers))
+    event_id = await run_in_threadpool(_invoke, request, person, slug, given)
     return JSONResponse({"id": event_id, "status": 200})
+
+
+def _invoke(request: Request, person: Person, slug: str, given: dict[str, Any]) -> str:
+    with audit.record(request, person, "function.invoke", slug) as entry:
+        event_id = call(server_of(request), slug, given, trace_context.read(request.headers))
+        entry.tell(event_id=event_id)
+    return event_id
 
 
 def store(server: Server, given: Sequence[object], seed: str = "", trace: Trace | None = None) -> list[str]:

@@ -18,6 +18,8 @@ class Options:
         event_keys: what events may be sent with; none, any key may.
         gateway_port: where apps dial in; where everything else is served, if left out.
         dashboard: whether there are pages for people.
+        allowed_hosts: names by which a development server is open to whoever can reach it, and not to this machine
+            only; ``*`` is any.
     """
 
     development: bool = True
@@ -28,3 +30,4 @@ class Options:
     event_keys: frozenset[str] = field(default_factory=frozenset)
     gateway_port: int | None = None
     dashboard: bool = True
+    allowed_hosts: frozenset[str] = field(default_factory=frozenset)

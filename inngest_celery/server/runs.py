@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from inngest_celery import ids
-from inngest_celery.server.access import require_signing_key
+from inngest_celery.server.access import audit, require_signing_key
+from inngest_celery.server.access.identity import caller_of
 from inngest_celery.server.errors import ApiError, Refusal
 from inngest_celery.server.state import Serving
 from inngest_celery.store import events, runs
@@ -39,10 +40,11 @@ def batch(server: Serving, run_id: str) -> Response:
 
 
 @router.delete("/{run_id}", status_code=204, responses={409: _ENDED})
-def cancel(server: Serving, run_id: str) -> None:
+def cancel(request: Request, server: Serving, run_id: str) -> None:
     """Cancel a run."""
     try:
-        Runs(server.runtime.app).cancel(checked(run_id))
+        with audit.record(request, caller_of(request), "run.cancel", checked(run_id)):
+            Runs(server.runtime.app).cancel(run_id)
     except RunNotFoundError as error:
         raise ApiError(404, str(error), code=error.code) from error
     except RunEndedError as error:

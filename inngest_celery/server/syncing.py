@@ -13,7 +13,8 @@ from fastapi.responses import JSONResponse
 from inngest_celery.drivers.http import transport
 from inngest_celery.drivers.http.signing import canonical, is_signed, sign
 from inngest_celery.server import bodies, registration
-from inngest_celery.server.access import require_signing_key
+from inngest_celery.server.access import audit, require_signing_key
+from inngest_celery.server.access.identity import caller_of
 from inngest_celery.server.addresses import normalised
 from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError
@@ -48,11 +49,15 @@ async def register(request: Request, server: Serving) -> JSONResponse:
 
 
 @router.delete("/fn/remove")
-def remove(server: Serving, url: str) -> JSONResponse:
+def remove(request: Request, server: Serving, url: str) -> JSONResponse:
     """Archive the app that is served at an address. Runs that it has go on."""
     with server.runtime.database.autocommit() as connection:
         app = apps.at(connection, normalised(url))
-    if app is None or not registration.remove(server, app.id):
+    if app is not None:
+        with audit.record(request, caller_of(request), "app.delete", app.id):
+            if not registration.remove(server, app.id):
+                app = None
+    if app is None:
         raise ApiError(404, f"no app is registered at {url}", code="not_found")
     return JSONResponse({"ok": True})
 

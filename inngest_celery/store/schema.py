@@ -257,3 +257,89 @@ lease = sa.Table(
     sa.Column("until", Time, nullable=False),
     **_TABLE,
 )
+
+user = sa.Table(
+    "inngest_user",
+    metadata,
+    sa.Column("name", _text(100), primary_key=True, comment="in lower case"),
+    sa.Column("role", _text(16), nullable=False, comment="viewer, operator or admin"),
+    sa.Column("password", _text(255), comment="Argon2 hash; empty: the identity provider lets this one in"),
+    sa.Column("external", _text(64), comment="hash of the identity provider's name and its id of this user"),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("disabled_at", Time),
+    sa.UniqueConstraint("external", name="inngest_user_external"),
+    **_TABLE,
+)
+
+session = sa.Table(
+    "inngest_session",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("hash", _text(64), nullable=False, comment="of the cookie's value, which is stored nowhere"),
+    sa.Column("user_name", _text(100), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("seen_at", Time, nullable=False),
+    sa.Column("expires_at", Time, nullable=False, comment="unless it is used before"),
+    sa.Column("ends_at", Time, nullable=False, comment="however much it is used"),
+    sa.Column("address", _text(64), nullable=False),
+    sa.Column("agent", _text(255), nullable=False, comment="the browser, as it says"),
+    sa.UniqueConstraint("hash", name="inngest_session_hash"),
+    sa.Index("inngest_session_by_user", "user_name"),
+    sa.Index("inngest_session_by_expiry", "expires_at"),
+    **_TABLE,
+)
+
+token = sa.Table(
+    "inngest_token",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("hash", _text(64), nullable=False, comment="of the token, which is stored nowhere"),
+    sa.Column("name", _text(100), nullable=False, comment="what it is for"),
+    sa.Column("scopes", _text(255), nullable=False, comment="what it allows, separated by spaces"),
+    sa.Column("created_by", _text(100), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("expires_at", Time),
+    sa.Column("used_at", Time, comment="to the minute"),
+    sa.Column("revoked_at", Time),
+    sa.UniqueConstraint("hash", name="inngest_token_hash"),
+    **_TABLE,
+)
+
+login_attempts = sa.Table(
+    "inngest_login_attempts",
+    metadata,
+    sa.Column("id", _text(64), primary_key=True, comment="hash of a name, an address, or both"),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("until", Time, nullable=False, comment="when counting begins anew"),
+    sa.Index("inngest_login_attempts_by_end", "until"),
+    **_TABLE,
+)
+
+# Two tables to which rows are only added: what somebody is about to do, and what has become of it.
+audit = sa.Table(
+    "inngest_audit",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("actor", _text(100), nullable=False, comment="the user's or token's name"),
+    sa.Column("kind", _text(16), nullable=False, comment="how the actor proved to be it"),
+    sa.Column("role", _text(16), nullable=False),
+    sa.Column("address", _text(64), nullable=False),
+    sa.Column("action", _text(64), nullable=False, comment="as run.cancel"),
+    sa.Column("subject", _text(255), nullable=False, comment="what it is done to"),
+    sa.Column("details", Json, nullable=False, comment="JSON object; never a payload"),
+    sa.Index("inngest_audit_by_actor", "actor", "id"),
+    sa.Index("inngest_audit_by_action", "action", "id"),
+    sa.Index("inngest_audit_by_subject", "subject", "id"),
+    **_TABLE,
+)
+
+audit_outcome = sa.Table(
+    "inngest_audit_outcome",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True, comment="the entry in inngest_audit"),
+    sa.Column("at", Time, nullable=False),
+    sa.Column("outcome", _text(64), nullable=False, comment="done, or the code of the error"),
+    sa.Column("details", Json, nullable=False, comment="JSON object; never a payload"),
+    **_TABLE,
+)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.databases("sqlite")
 
 KEY = "signkey-prod-" + "0123456789abcdef" * 4
 OLD_KEY = "signkey-prod-" + "fedcba9876543210" * 4
-OPTIONS = Options(development=False, discovery=False, poll_interval=0)
+OPTIONS = Options(development=False, discovery=False, poll_interval=0, event_keys=frozenset({"test"}))
 
 
 @pytest.fixture

@@ -8,15 +8,18 @@ from types import NoneType
 from typing import Any
 
 import strawberry
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from graphql import GraphQLError
 from pydantic import BaseModel, Field
 from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDepthLimiter
 from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
 
-from inngest_celery.server.access import require_signing_key
+from inngest_celery.server.access import Role, Viewer
+from inngest_celery.server.access.identity import too_low
 from inngest_celery.server.errors import ApiError, refusal_of
 from inngest_celery.server.graphql.loading import Loader
 from inngest_celery.server.graphql.mutations import Mutation
@@ -24,10 +27,12 @@ from inngest_celery.server.graphql.queries import Query
 from inngest_celery.server.graphql.scalars import SCALARS
 from inngest_celery.server.state import Serving
 
-router = APIRouter(dependencies=[Depends(require_signing_key)], tags=["graphql"])
+router = APIRouter(tags=["graphql"])
 
 _CRASH = ApiError(500, "The server failed to answer this; its log says why.", code="internal_error")
 # Introspection goes 13 deep.
+_ALLOWED = {Role.VIEWER: {OperationType.QUERY}}
+_EVERYTHING = {OperationType.QUERY, OperationType.MUTATION}
 _DEEPEST, _MOST_TOKENS, _MOST_ALIASES = 20, 5000, 50
 
 logger = logging.getLogger(__name__)
@@ -65,14 +70,18 @@ class Asked(BaseModel):
 
 
 @router.post("/v0/gql")
-def ask(server: Serving, asked: Asked) -> JSONResponse:
+def ask(request: Request, server: Serving, person: Viewer, asked: Asked) -> JSONResponse:
     """Answer a query. What is wrong with it stands in the answer, whose status is 200, as clients expect."""
-    result = schema.execute_sync(
-        asked.query,
-        variable_values=asked.variables,
-        operation_name=asked.operationName,
-        context_value={"loader": Loader(server)},
-    )
+    try:
+        result = schema.execute_sync(
+            asked.query,
+            variable_values=asked.variables,
+            operation_name=asked.operationName,
+            context_value={"loader": Loader(server), "request": request, "person": person},
+            allowed_operation_types=_ALLOWED.get(person.role, _EVERYTHING),
+        )
+    except InvalidOperationTypeError as error:
+        raise too_low(person, Role.OPERATOR) from error
     answer: dict[str, Any] = {"data": result.data}
     if result.errors:
         answer["errors"] = [_formatted(error) for error in result.errors]

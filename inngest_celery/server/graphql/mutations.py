@@ -13,6 +13,7 @@ from inngest_celery.server import events as event_api
 from inngest_celery.server import registration, syncing
 from inngest_celery.server.addresses import normalised
 from inngest_celery.server.errors import ApiError
+from inngest_celery.server.graphql.acting import acting
 from inngest_celery.server.graphql.apps import App
 from inngest_celery.server.graphql.loading import Loader, loader_of
 from inngest_celery.server.graphql.runs import FunctionRun, run_by_id
@@ -66,13 +67,13 @@ class Mutation:
     @strawberry.mutation
     def delete_app(self, info: Info[Any, Any], id: str) -> str:
         found = next((app for app in loader_of(info).apps.values() if id in (ids.app_uuid(app.id), app.id)), None)
-        if found is None or not registration.remove(loader_of(info).server, found.id):
+        if found is None or not _removed(info, found.id):
             raise ApiError(404, f"There is no app {id}", code="not_found")
         return id
 
     @strawberry.mutation
     def delete_app_by_name(self, info: Info[Any, Any], name: str) -> bool:
-        return registration.remove(loader_of(info).server, name)
+        return _removed(info, name)
 
     @strawberry.mutation
     def invoke_function(
@@ -85,7 +86,9 @@ class Mutation:
         debug_session_id: Annotated[ULID | None, strawberry.argument(name="debugSessionID")] = None,
         debug_run_id: Annotated[ULID | None, strawberry.argument(name="debugRunID")] = None,
     ) -> bool | None:
-        event_api.call(loader_of(info).server, function_slug, {"data": data or {}, "user": user})
+        with acting(info, "function.invoke", function_slug) as entry:
+            event_id = event_api.call(loader_of(info).server, function_slug, {"data": data or {}, "user": user})
+            entry.tell(event_id=event_id)
         return True
 
     @strawberry.mutation
@@ -93,7 +96,8 @@ class Mutation:
         self, info: Info[Any, Any], run_id: Annotated[ULID, strawberry.argument(name="runID")]
     ) -> FunctionRun:
         try:
-            Runs(loader_of(info).server.runtime.app).cancel(run_id)
+            with acting(info, "run.cancel", run_id):
+                Runs(loader_of(info).server.runtime.app).cancel(run_id)
         except RunNotFoundError as error:
             raise ApiError(404, str(error), code="not_found") from error
         except RunEndedError as error:
@@ -117,8 +121,12 @@ class Mutation:
         if step_input is not None and not isinstance(step_input, list):
             raise ApiError(400, "input is a list: the arguments of the step", code="body_invalid")
         try:
-            runtime = loader_of(info).server.runtime
-            return ULID(rerun(runtime, run_id, from_step=step, step_input=step_input))
+            details = {"from_step": step, "edited": step_input is not None} if step else {}
+            with acting(info, "run.rerun", run_id, details) as entry:
+                runtime = loader_of(info).server.runtime
+                new_id = rerun(runtime, run_id, from_step=step, step_input=step_input)
+                entry.tell(run_id=new_id)
+            return ULID(new_id)
         except (RunNotFoundError, RerunError) as error:
             raise ApiError(404, str(error), code=error.code) from error
 
@@ -127,10 +135,19 @@ class Mutation:
         raise ApiError(501, "this server has no debugger; rerun a run from a step instead", code="not_implemented")
 
 
+def _removed(info: Info[Any, Any], app_id: str) -> bool:
+    with acting(info, "app.delete", app_id) as entry:
+        removed = registration.remove(loader_of(info).server, app_id)
+        entry.tell(removed=removed)
+    return removed
+
+
 def _synchronised(info: Info[Any, Any], url: str) -> App:
     """Have the app at an address register, and give it."""
     server = loader_of(info).server
-    syncing.sync(server, url)
+    # Its query may hold a secret of the app.
+    with acting(info, "app.sync", normalised(url).partition("?")[0]):
+        syncing.sync(server, url)
     with server.runtime.database.autocommit() as connection:
         found: AppRow | None = app_rows.at(connection, normalised(url))
     if found is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from inngest_celery import ids
 from inngest_celery.engine import expressions, mass_cancelling
+from inngest_celery.server.access import Operator, audit
 from inngest_celery.server.errors import REFUSALS, ApiError
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Server, Serving
@@ -59,7 +60,9 @@ class CancellationShape(BaseModel):
 
 
 @router.post("", status_code=201)
-def cancel_many(server: Serving, given: CancellationRequest) -> Envelope[CancellationShape]:
+def cancel_many(
+    request: Request, server: Serving, person: Operator, given: CancellationRequest
+) -> Envelope[CancellationShape]:
     """Cancel the runs of a function that were started in a time, and whose event an expression is true of.
 
     Steps that execute are not stopped, but their results are dropped.
@@ -87,7 +90,10 @@ def cancel_many(server: Serving, given: CancellationRequest) -> Envelope[Cancell
         expression=given.condition or None,
         created_at=now,
     )
-    hints.publish(server.runtime, [_store(server, cancellation)])
+    # The expression may hold personal data; it stands with the cancellation.
+    with audit.record(request, person, "run.cancel_many", function.id, {"cancellation": cancellation.id}):
+        job = _store(server, cancellation)
+    hints.publish(server.runtime, [job])
     return enveloped(server, _shape(cancellation))
 
 
@@ -102,10 +108,14 @@ def list_cancellations(
 
 
 @router.delete("/{cancellation_id}")
-def take_back(server: Serving, cancellation_id: str) -> dict[str, Any]:
+def take_back(request: Request, server: Serving, person: Operator, cancellation_id: str) -> dict[str, Any]:
     """Forget a request. Runs that it has cancelled stay cancelled."""
-    with server.runtime.database.transaction() as connection:
-        if not cancellations.delete(connection, checked(cancellation_id)):
+    checked(cancellation_id)
+    with (
+        audit.record(request, person, "cancellation.delete", cancellation_id),
+        server.runtime.database.transaction() as connection,
+    ):
+        if not cancellations.delete(connection, cancellation_id):
             raise ApiError(404, f"There is no cancellation {cancellation_id}", code="not_found")
     return {"ok": True}
 

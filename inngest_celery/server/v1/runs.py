@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from inngest_celery.server.access import Operator, audit
 from inngest_celery.server.errors import REFUSALS, ApiError
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Serving
@@ -41,10 +42,11 @@ def get_run(server: Serving, run_id: str) -> Envelope[RunShape]:
 
 
 @router.delete("/{run_id}", response_class=Response)
-def cancel_run(server: Serving, run_id: str) -> Response:
+def cancel_run(request: Request, server: Serving, person: Operator, run_id: str) -> Response:
     """Cancel a run. One that has ended stays as it is."""
     try:
-        Runs(server.runtime.app).cancel(checked(run_id))
+        with audit.record(request, person, "run.cancel", checked(run_id)):
+            Runs(server.runtime.app).cancel(run_id)
     except RunNotFoundError as error:
         raise ApiError(404, str(error), code="not_found") from error
     except RunEndedError:

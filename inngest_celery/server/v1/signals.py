@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from inngest_celery.server.access import Operator, audit
 from inngest_celery.server.errors import REFUSALS, ApiError
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.v1.shapes import Envelope, enveloped
@@ -33,11 +34,13 @@ class Resumed(BaseModel):
 
 
 @router.post("")
-def send_signal(server: Serving, given: Signal) -> Envelope[Resumed]:
+def send_signal(request: Request, server: Serving, person: Operator, given: Signal) -> Envelope[Resumed]:
     """Resume the run that waits for a signal. It is not kept for one that waits later."""
-    job = _send(server, given)
-    if job is None:
-        raise ApiError(404, "No signal found: no run waits for it", code="not_found")
+    with audit.record(request, person, "signal.send", given.signal) as entry:
+        job = _send(server, given)
+        if job is None:
+            raise ApiError(404, "No signal found: no run waits for it", code="not_found")
+        entry.tell(run_id=job.subject_id)
     hints.publish(server.runtime, [job])
     return enveloped(server, Resumed(run_id=job.subject_id))
 

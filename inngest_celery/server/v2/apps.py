@@ -9,6 +9,7 @@ from pydantic import Field
 
 from inngest_celery import ids, trace_context
 from inngest_celery.server import events as event_api
+from inngest_celery.server.access import Operator, audit
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.paging import read_position, write_cursor
 from inngest_celery.server.state import Server, Serving
@@ -106,11 +107,15 @@ def list_runs(
     responses=_REFUSED,
     openapi_extra=as_tool("invoke_function"),
 )
-def invoke(request: Request, server: Serving, app_id: str, function_id: str, given: InvokeRequest) -> Answer[Invoked]:
+def invoke(
+    request: Request, server: Serving, person: Operator, app_id: str, function_id: str, given: InvokeRequest
+) -> Answer[Invoked]:
     """Call a function, whatever triggers it; answers with the id of its run at once, or says why there is none."""
     function = _function(server, app_id, function_id)
     trace = trace_context.read(request.headers)
-    run_id = event_api.call_for_run(server, function, given.data, given.idempotency_key, trace)
+    with audit.record(request, person, "function.invoke", function.id) as entry:
+        run_id = event_api.call_for_run(server, function, given.data, given.idempotency_key, trace)
+        entry.tell(run_id=run_id)
     return answered(server, Invoked(run_id=run_id))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.server import events as event_api
+from inngest_celery.server.access import Operator, audit
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Serving
@@ -35,10 +36,12 @@ class Sent(Shape):
 
 
 @router.post("", status_code=201)
-def send(server: Serving, given: EventRequest) -> Answer[Sent]:
+def send(request: Request, server: Serving, person: Operator, given: EventRequest) -> Answer[Sent]:
     """Store an event and have it routed."""
     try:
-        [event_id] = event_api.store(server, [given.model_dump(exclude_none=True)])
+        with audit.record(request, person, "event.send", given.name) as entry:
+            [event_id] = event_api.store(server, [given.model_dump(exclude_none=True)])
+            entry.tell(event_id=event_id)
     except EventInvalidError as error:
         raise ApiError(400, str(error), code=error.code) from error
     return answered(server, Sent(event_id=event_id))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from inngest_celery import ids
 from inngest_celery.engine.spec import read_spec
+from inngest_celery.server.access import Operator, audit
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.paging import read_position, write_cursor
 from inngest_celery.server.runs import checked
@@ -112,13 +113,14 @@ def get_trace(server: Serving, run_id: str) -> Answer[SpanShape]:
 
 
 @router.post("/{run_id}/cancel", responses=_CONFLICT, openapi_extra=as_tool("cancel_run"))
-def cancel(server: Serving, run_id: str) -> Answer[RunShape]:
+def cancel(request: Request, server: Serving, person: Operator, run_id: str) -> Answer[RunShape]:
     """Cancel a run that has not ended. A step that executes is not stopped, but its result is dropped."""
     run = _run(server, run_id)
     if RunStatus(run.status) is RunStatus.CANCELLED:
         raise ApiError(409, f"Run {run_id} is cancelled already", code="run_already_cancelled")
     try:
-        Runs(server.runtime.app).cancel(run_id)
+        with audit.record(request, person, "run.cancel", run_id):
+            Runs(server.runtime.app).cancel(run_id)
     except RunNotFoundError as error:
         raise ApiError(404, str(error), code="not_found") from error
     except RunEndedError as error:
@@ -127,16 +129,26 @@ def cancel(server: Serving, run_id: str) -> Answer[RunShape]:
 
 
 @router.post("/{run_id}/rerun", status_code=201, openapi_extra=as_tool("rerun"))
-def run_again(server: Serving, run_id: str, given: RerunRequest | None = None) -> Answer[Repeated]:
+def run_again(
+    request: Request, server: Serving, person: Operator, run_id: str, given: RerunRequest | None = None
+) -> Answer[Repeated]:
     """Run a run again, from its beginning or from a step, and give the new run's id."""
     step = given.from_step if given else None
     try:
-        new_id = rerun(
-            server.runtime,
+        with audit.record(
+            request,
+            person,
+            "run.rerun",
             checked(run_id),
-            from_step=step.step_id if step else None,
-            step_input=step.input if step else None,
-        )
+            _details(step),
+        ) as entry:
+            new_id = rerun(
+                server.runtime,
+                run_id,
+                from_step=step.step_id if step else None,
+                step_input=step.input if step else None,
+            )
+            entry.tell(run_id=new_id)
     except RunNotFoundError as error:
         raise ApiError(404, str(error), code="not_found") from error
     except RerunError as error:
@@ -154,6 +166,10 @@ def shaped(server: Server, found: list[Run], *, with_output: bool) -> list[RunSh
         run_shape(run, known.get(run.function_id), starters.get(run.id) or [run.event_id], with_output=with_output)
         for run in found
     ]
+
+
+def _details(step: FromStep | None) -> dict[str, object]:
+    return {"from_step": step.step_id, "edited": step.input is not None} if step else {}
 
 
 def _run(server: Server, run_id: str) -> Run:

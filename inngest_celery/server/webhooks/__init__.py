@@ -38,7 +38,7 @@ async def receive(request: Request, server: Serving, name: str) -> JSONResponse:
     webhook = _webhook(server, name)
     query = dict(request.query_params)
     if webhook.provider is None:
-        require_event_key(server, query.get("key", ""))
+        await require_event_key(server, query.get("key", ""))
     body = await bodies.read(request, MAX_EVENT_BYTES)
     delivery = Delivery(body, {key.lower(): value for key, value in request.headers.items()}, query)
     delivery_id = check(webhook, delivery, server.runtime.clock.now() // 1000)

@@ -1,0 +1,73 @@
+"""What the commands on users, tokens and the audit log share."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from inngest_celery.cli.group import Failure, HasApp, Target, runtime_for
+from inngest_celery.cli.stack import BUILT_IN
+
+if TYPE_CHECKING:
+    from inngest_celery.server.access.audit import Entry
+    from inngest_celery.server.access.roles import Person
+    from inngest_celery.worker.runtime import Runtime
+
+
+@contextmanager
+def access_runtime(target: HasApp) -> Iterator[Runtime]:
+    """Give the runtime whose users are meant: that of ``start`` without an app, where ``-A`` names none.
+
+    Raises:
+        Failure: what the HTTP server takes is not installed (``server_missing``).
+    """
+    from inngest_celery.cli.serving import HOW_TO_INSTALL
+
+    try:
+        from inngest_celery.server.access import accounts  # noqa: F401
+    except ImportError as error:
+        missing = f"This is about the HTTP server ({error.name} is missing): {HOW_TO_INSTALL}."
+        raise Failure("server_missing", missing) from error
+    if isinstance(target, Target) and not target.name:
+        target.name = BUILT_IN
+    with runtime_for(target) as runtime:
+        yield runtime
+
+
+def operator() -> Person:
+    """Give whoever runs this command, for the audit log: whoever has the database's password may do everything."""
+    from inngest_celery.server.access.roles import Person, Role
+
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown"
+    return Person(name[:100], Role.ADMIN, "command_line")
+
+
+def recorded(
+    runtime: Runtime, action: str, subject: str, details: Mapping[str, object] | None = None
+) -> AbstractContextManager[Entry]:
+    """Write into the audit log what a command is about to do."""
+    from inngest_celery.server.access import audit
+
+    return audit.record(runtime, operator(), action, subject, details)
+
+
+def ask_password() -> str:
+    """Give a password: typed twice by somebody at a terminal, or else the first line of the input.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise click.UsageError("Type the password, or give it on the input: inngest-celery users add NAME < file")
+    return password

@@ -1,0 +1,92 @@
+"""The log of what was done by whom: rows are added, never changed.
+
+What somebody is about to do is one row, written before it is done; what has become of it is another. An entry without
+an outcome may have been carried out or not: its process ended in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """What somebody is about to do. Times are milliseconds.
+
+    Attributes:
+        id: a ULID of the time.
+        actor: the name of a user or token.
+        kind: how the actor proved to be it.
+        role: what it was allowed then.
+        address: where the request came from.
+        action: as ``run.cancel``.
+        subject: what it is done to.
+        details: JSON object; never a payload.
+    """
+
+    id: str
+    at: int
+    actor: str
+    kind: str
+    role: str
+    address: str
+    action: str
+    subject: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """What has become of it.
+
+    Attributes:
+        id: the entry's.
+        outcome: ``done``, or the code of the error.
+        details: JSON object.
+    """
+
+    id: str
+    at: int
+    outcome: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries are wanted: those that have these very values, where any are given."""
+
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
+
+
+def add(connection: sa.Connection, row: AuditRow, outcome: OutcomeRow | None = None) -> None:
+    """Add an entry, with its outcome if that is known."""
+    connection.execute(sa.insert(schema.audit), asdict(row))
+    if outcome is not None:
+        add_outcome(connection, outcome)
+
+
+def add_outcome(connection: sa.Connection, outcome: OutcomeRow) -> None:
+    connection.execute(sa.insert(schema.audit_outcome), asdict(outcome))
+
+
+def page(
+    connection: sa.Connection, wanted: AuditFilter, limit: int, before: str | None = None
+) -> list[tuple[AuditRow, OutcomeRow | None]]:
+    """Give entries with their outcomes, the newest first."""
+    table, outcome = schema.audit, schema.audit_outcome
+    query = sa.select(table)
+    for name, value in asdict(wanted).items():
+        if value:
+            query = query.where(table.c[name] == value)
+    if before is not None:
+        query = query.where(table.c.id < before)
+    rows = [AuditRow(**row._mapping) for row in connection.execute(query.order_by(table.c.id.desc()).limit(limit))]
+    found = connection.execute(sa.select(outcome).where(outcome.c.id.in_([row.id for row in rows])))
+    outcomes = {row.id: OutcomeRow(**row._mapping) for row in found}
+    return [(row, outcomes.get(row.id)) for row in rows]
