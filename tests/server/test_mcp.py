@@ -237,11 +237,11 @@ def test_no_page_of_somebody_else_gets_in(stage: Stage) -> None:
         return stage.http.post("/mcp", json=CALL, headers={**HEADERS, **headers}).status_code
 
     # A name of its own that leads here, and its own origin.
-    assert [status(Host=name) for name in ("shop.example:8288", "127.0.0.1.shop.example")] == [421, 421]
+    assert [status(Host=name) for name in ("shop.example:8288", "127.0.0.1.shop.example")] == [401, 401]
     assert [status(Origin=origin) for origin in ("https://shop.example", "null")] == [403, 403]
     assert stage.http.get("/v1/events").json()["data"] == []
     assert status() == 200
-    assert status(Host="localhost:8288", Origin="http://localhost:3000") == 200
+    assert status(Host="localhost:8288", Origin="http://localhost:3000") == 403
     stage.drain()
     assert len(stage.http.get("/v1/events").json()["data"]) == 2
 

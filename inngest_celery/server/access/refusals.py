@@ -6,8 +6,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 
 from inngest_celery.server.access.identity import LogInFirst, wants_page
-from inngest_celery.server.access.rendering import page
 from inngest_celery.server.errors import ApiError, formed
+from inngest_celery.server.rendering import page
 
 _HTMX = "hx-request"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.staticfiles import StaticFiles
 
+from inngest_celery.server.access import Role, require
 from inngest_celery.server.dashboard import (
     apps,
     events,
@@ -24,12 +25,12 @@ from inngest_celery.server.dashboard import (
     workers,
 )
 from inngest_celery.server.dashboard.live import Live as Live
-from inngest_celery.server.dashboard.rendering import errors_as_pages
+from inngest_celery.server.rendering import errors_as_pages
 from inngest_celery.worker.inspection import Inspection
 
 _STATIC = Path(__file__).with_name("static")
 
-router = APIRouter(include_in_schema=False, dependencies=[Depends(errors_as_pages)])
+router = APIRouter(include_in_schema=False, dependencies=[Depends(errors_as_pages), Depends(require(Role.VIEWER))])
 for _part in (runs, run, events, functions, function_actions, function, apps, workers, failures):
     router.include_router(_part.router)
 
@@ -37,6 +38,6 @@ for _part in (runs, run, events, functions, function_actions, function, apps, wo
 def install(app: FastAPI) -> None:
     """Serve the dashboard at the application's root."""
     app.state.inspection = Inspection(app.state.server.runtime)
-    app.include_router(live.router, include_in_schema=False)
+    app.include_router(live.router, include_in_schema=False, dependencies=[Depends(require(Role.VIEWER))])
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")

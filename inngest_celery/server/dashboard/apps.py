@@ -9,10 +9,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from inngest_celery.server import registration, syncing
-from inngest_celery.server.dashboard import notices
-from inngest_celery.server.dashboard.rendering import page
+from inngest_celery.server import notices, registration, syncing
+from inngest_celery.server.dashboard.acting import Acting
 from inngest_celery.server.errors import ApiError
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Serving
 from inngest_celery.store import apps, functions
 from inngest_celery.store.apps import AppRow
@@ -41,18 +41,21 @@ def list_apps(request: Request, server: Serving) -> Response:
 
 
 @router.post("/apps")
-def add(server: Serving, url: Annotated[str, Form()] = "") -> Response:
+def add(server: Serving, acting: Acting, url: Annotated[str, Form()] = "") -> Response:
     """Have the app at an address register."""
     try:
-        syncing.sync(server, url)
+        with acting.does("app.sync", url):
+            syncing.sync(server, url)
     except ApiError as error:
         return notices.redirect("/apps", str(error), failed=True)
     return notices.redirect("/apps", f"{url} was asked to register.")
 
 
 @router.post("/apps/{app_id}/remove")
-def remove(server: Serving, app_id: str) -> Response:
+def remove(server: Serving, acting: Acting, app_id: str) -> Response:
     """Archive an app. Runs that it has go on."""
-    if not registration.remove(server, app_id):
+    with acting.does("app.remove", app_id):
+        removed = registration.remove(server, app_id)
+    if not removed:
         return notices.redirect("/apps", f"There is no app {app_id} that is called over the wire.", failed=True)
     return notices.redirect("/apps", f"{app_id} is archived. Its runs go on; it starts no new ones.")

@@ -12,11 +12,12 @@ from starlette.responses import RedirectResponse, Response
 from inngest_celery.engine.expressions import ExpressionError
 from inngest_celery.engine.searching import condition, searched, variables_of
 from inngest_celery.sdk.errors import EventInvalidError
-from inngest_celery.server.dashboard import notices
+from inngest_celery.server import notices
+from inngest_celery.server.dashboard.acting import Acting
 from inngest_celery.server.dashboard.filters import LAST
-from inngest_celery.server.dashboard.rendering import page
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.events import store
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import events, runs
 from inngest_celery.store.rows import Event
@@ -120,11 +121,13 @@ def show_event(request: Request, server: Serving, event_id: str) -> Response:
 
 
 @router.post("/events")
-def send(server: Serving, event: Annotated[str, Form()]) -> Response:
+def send(server: Serving, acting: Acting, event: Annotated[str, Form()]) -> Response:
     """Send what an editor holds: one event, or a list of them."""
     try:
         given = json.loads(event)
-        sent = store(server, given if isinstance(given, list) else [given])
+        with acting.does("event.send") as entry:
+            sent = store(server, given if isinstance(given, list) else [given])
+            entry.tell(ids=sent[:_RUNS_SHOWN], number=len(sent))
     except (ValueError, EventInvalidError) as error:
         raise ApiError(400, f"Nothing was sent: {error}", code=getattr(error, "code", "body_invalid")) from error
     if len(sent) == 1:

@@ -13,9 +13,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from starlette.responses import Response
 
-from inngest_celery.server.dashboard import notices
-from inngest_celery.server.dashboard.rendering import address, page
+from inngest_celery.server import notices
+from inngest_celery.server.dashboard.acting import Acting
 from inngest_celery.server.errors import ApiError
+from inngest_celery.server.rendering import address, page
 from inngest_celery.server.state import Serving
 from inngest_celery.store import failures, functions
 from inngest_celery.store.failures import FailedRun
@@ -74,6 +75,7 @@ def list_failures(request: Request, server: Serving, function: str = "", replay:
 @router.post("/failures/replay")
 def replay_group(
     server: Serving,
+    acting: Acting,
     group: Annotated[str, Form()],
     replay: Annotated[str, Form()],
     function: Annotated[str, Form()] = "",
@@ -85,9 +87,11 @@ def replay_group(
     if chosen is None:
         raise ApiError(404, "None of the runs that failed lately are in this group any more.", code="not_found")
     done = bulk.Progress()
-    for done in bulk.replay(server.runtime, Selection(RunFilter(ids=chosen.run_ids)), replay):
-        if done.done >= _AT_ONCE:
-            break
+    with acting.does("runs.replay", chosen.function_id, {"group": group, "replay": replay[:26]}) as entry:
+        for done in bulk.replay(server.runtime, Selection(RunFilter(ids=chosen.run_ids)), replay):
+            if done.done >= _AT_ONCE:
+                break
+        entry.tell(started=done.done)
     left = len(chosen.run_ids) - done.done - done.before - sum(done.refused.values())
     back = address("/failures", {"function": function, "replay": replay if left else ""})
     text = f"{done.done} of {len(chosen.run_ids)} were started again"

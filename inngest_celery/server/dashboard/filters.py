@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from inngest_celery.server.dashboard.rendering import address
 from inngest_celery.server.errors import ApiError
+from inngest_celery.server.rendering import address
 from inngest_celery.server.state import Server
 from inngest_celery.server.times import read_instant
 from inngest_celery.store.listing import RunFilter

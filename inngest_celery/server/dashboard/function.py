@@ -15,8 +15,8 @@ from inngest_celery.engine.spec import FunctionSpec, read_spec
 from inngest_celery.server.dashboard import charts
 from inngest_celery.server.dashboard.charts import Chart, Mark
 from inngest_celery.server.dashboard.figures import PERCENTS, Figures, Sample, figures_of, sample
-from inngest_celery.server.dashboard.rendering import page, status_name
 from inngest_celery.server.errors import ApiError
+from inngest_celery.server.rendering import page, status_name
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import functions, listing, statistics
 from inngest_celery.store.functions import CALL_TASK, FunctionRow

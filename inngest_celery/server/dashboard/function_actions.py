@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.engine.spec import read_spec
-from inngest_celery.server import events
-from inngest_celery.server.dashboard import notices
+from inngest_celery.server import events, notices
+from inngest_celery.server.dashboard.acting import Acting
 from inngest_celery.server.dashboard.function import function_row, in_code
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Serving
@@ -29,38 +29,45 @@ _UNTOLD = " Redis does not answer: the workers tell it within 30 seconds of its 
 
 
 @router.post("/pause")
-def pause(server: Serving, function_id: str, mode: Annotated[Literal["skip", "hold"], Form()]) -> Response:
+def pause(
+    server: Serving, acting: Acting, function_id: str, mode: Annotated[Literal["skip", "hold"], Form()]
+) -> Response:
     """Let a function start no more runs."""
     row = function_row(server, function_id)
-    Control(server.runtime.app).pause(row.id, mode)
+    with acting.does("function.pause", row.id, {"mode": mode}):
+        Control(server.runtime.app).pause(row.id, mode)
     becomes = "held until it is resumed" if mode == "hold" else "skipped"
     return _back(row.id, f"The function is paused: new runs are {becomes}.")
 
 
 @router.post("/resume")
-def resume(server: Serving, function_id: str) -> Response:
+def resume(server: Serving, acting: Acting, function_id: str) -> Response:
     """Let a function start runs again."""
     row = function_row(server, function_id)
-    Control(server.runtime.app).resume(row.id)
+    with acting.does("function.resume", row.id):
+        Control(server.runtime.app).resume(row.id)
     return _back(row.id, "The function starts runs again.")
 
 
 @router.post("/drain")
-def drain(server: Serving, function_id: str) -> Response:
+def drain(server: Serving, acting: Acting, function_id: str) -> Response:
     """Let a function end what it has."""
     row = function_row(server, function_id)
-    Control(server.runtime.app).drain(row.id)
+    with acting.does("function.drain", row.id):
+        Control(server.runtime.app).drain(row.id)
     return _back(row.id, "The function ends the runs that it has; new ones are skipped until it is resumed.")
 
 
 @router.post("/archive")
-def archive(server: Serving, function_id: str) -> Response:
+def archive(server: Serving, acting: Acting, function_id: str) -> Response:
     """Let a function that is gone from the code start no more runs."""
     row = function_row(server, function_id)
     if in_code(server, row):
         text = "The function is in the code, and would be registered again: remove it there first, or pause it."
         return _back(row.id, text, failed=True)
-    if not _archive(server.runtime, row.id):
+    with acting.does("function.archive", row.id):
+        archived = _archive(server.runtime, row.id)
+    if not archived:
         return _back(row.id, "The function is archived already.", failed=True)
     return _back(row.id, "The function is archived: it starts no more runs, and those that it has go on.")
 
@@ -72,13 +79,16 @@ def _archive(runtime: Runtime, function_id: str) -> bool:
 
 
 @router.post("/invoke")
-def invoke(server: Serving, function_id: str, data: Annotated[str, Form()] = "") -> Response:
+def invoke(server: Serving, acting: Acting, function_id: str, data: Annotated[str, Form()] = "") -> Response:
     """Call a function, whatever triggers it."""
     row = function_row(server, function_id)
     if row.archived_at is not None or read_spec(row.config).is_task:
         return _back(row.id, "The function starts no runs, so it cannot be called.", failed=True)
     try:
-        run_id = events.call_for_run(server, row, _object(data), None)
+        given = _object(data)
+        with acting.does("function.invoke", row.id) as entry:
+            run_id = events.call_for_run(server, row, given, None)
+            entry.tell(run_id=run_id)
     except (ApiError, ValueError) as error:
         return _back(row.id, str(error), failed=True)
     with server.runtime.database.autocommit() as connection:
@@ -91,6 +101,7 @@ def invoke(server: Serving, function_id: str, data: Annotated[str, Form()] = "")
 @router.post("/limits")
 def set_limit(
     server: Serving,
+    acting: Acting,
     function_id: str,
     policy: Annotated[str, Form()],
     limit: Annotated[float, Form()],
@@ -101,14 +112,11 @@ def set_limit(
     """Let a limit be another than the code says, for a while or until it is reset."""
     row = function_row(server, function_id)
     try:
-        stored, told = Limits(server.runtime.app).set(
-            row.id,
-            policy,
-            limit,
-            period_ms=_milliseconds("period", period),
-            burst=burst,
-            for_ms=_milliseconds("for", lasting),
-        )
+        period_ms, for_ms = _milliseconds("period", period), _milliseconds("for", lasting)
+        with acting.does("limit.set", row.id, {"policy": policy[:64], "limit": limit, "for_ms": for_ms}):
+            stored, told = Limits(server.runtime.app).set(
+                row.id, policy, limit, period_ms=period_ms, burst=burst, for_ms=for_ms
+            )
     except (LimitInvalidError, LimitNotFoundError, SettingsError, ValueError) as error:
         return _back(row.id, str(error).removeprefix("--"), failed=True)
     until = f"for {lasting.strip()}" if stored.expires_at else "until it is reset"
@@ -116,11 +124,12 @@ def set_limit(
 
 
 @router.post("/limits/reset")
-def reset_limit(server: Serving, function_id: str, policy: Annotated[str, Form()]) -> Response:
+def reset_limit(server: Serving, acting: Acting, function_id: str, policy: Annotated[str, Form()]) -> Response:
     """Let what the code says hold again."""
     row = function_row(server, function_id)
     try:
-        _, told = Limits(server.runtime.app).reset(row.id, policy)
+        with acting.does("limit.reset", row.id, {"policy": policy[:64]}):
+            _, told = Limits(server.runtime.app).reset(row.id, policy)
     except SettingsError as error:
         return _back(row.id, str(error), failed=True)
     return _back(row.id, f"{policy} is what the code says.{'' if told else _UNTOLD}", failed=not told)

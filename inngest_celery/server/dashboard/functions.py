@@ -12,7 +12,7 @@ from inngest_celery import ids
 from inngest_celery.engine.spec import FunctionSpec, read_spec
 from inngest_celery.server.dashboard.charts import Column, sparkline
 from inngest_celery.server.dashboard.lately import Count, Lately, lately
-from inngest_celery.server.dashboard.rendering import page
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Serving
 from inngest_celery.store import functions, statistics
 from inngest_celery.store.functions import FunctionRow

@@ -10,7 +10,7 @@ from itertools import pairwise
 import sqlalchemy as sa
 
 from inngest_celery.server.dashboard.figures import weight_of
-from inngest_celery.server.dashboard.rendering import status_name
+from inngest_celery.server.rendering import status_name
 from inngest_celery.store import statistics
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.store.statistics import Tally

@@ -12,10 +12,11 @@ from starlette.responses import RedirectResponse, Response
 
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.opcodes import Opcode
-from inngest_celery.server.dashboard import notices
-from inngest_celery.server.dashboard.rendering import page
+from inngest_celery.server import notices
+from inngest_celery.server.dashboard.acting import Acting
 from inngest_celery.server.dashboard.waterfall import waterfall_of
 from inngest_celery.server.errors import ApiError
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.tracing import invocation_of, trace_of
 from inngest_celery.store import details, events, functions, runs
@@ -139,10 +140,12 @@ def _event_json(event: Event) -> str:
 
 
 @router.post("/runs/{run_id}/cancel")
-def cancel(server: Serving, run_id: str) -> Response:
+def cancel(server: Serving, acting: Acting, run_id: str) -> Response:
     """Cancel a run."""
+    run = _run(server, run_id)
     try:
-        Runs(server.runtime.app).cancel(_run(server, run_id).id, "cancelled in the dashboard")
+        with acting.does("run.cancel", run.id):
+            Runs(server.runtime.app).cancel(run.id, "cancelled in the dashboard")
     except RunEndedError as error:
         return notices.redirect(f"/runs/{run_id}", str(error), failed=True)
     return notices.redirect(f"/runs/{run_id}", "The run is cancelled.")
@@ -151,6 +154,7 @@ def cancel(server: Serving, run_id: str) -> Response:
 @router.post("/runs/{run_id}/rerun")
 def run_again(
     server: Serving,
+    acting: Acting,
     run_id: str,
     step: Annotated[str, Form()] = "",
     given: Annotated[str, Form(alias="input")] = "",
@@ -159,7 +163,9 @@ def run_again(
     back = f"/runs/{_run(server, run_id).id}"
     try:
         step_input = _arguments(given)
-        new_id = rerun(server.runtime, run_id, from_step=step or None, step_input=step_input)
+        with acting.does("run.rerun", run_id, {"step": step[:64]} if step else {}) as entry:
+            new_id = rerun(server.runtime, run_id, from_step=step or None, step_input=step_input)
+            entry.tell(run_id=new_id)
     except (ValueError, RunNotFoundError) as error:
         return notices.redirect(f"{back}?step={quote(step, safe='')}" if step else back, str(error), failed=True)
     return notices.redirect(f"/runs/{new_id}", f"This run repeats {run_id}.")
@@ -183,9 +189,12 @@ def _arguments(text: str) -> list[object] | None:
 
 
 @router.post("/runs/{run_id}/delete")
-def delete(server: Serving, run_id: str) -> Response:
+def delete(server: Serving, acting: Acting, run_id: str) -> Response:
     """Delete a run that has ended."""
-    if deleting.delete_ended(server.runtime, [_run(server, run_id).id]):
+    run = _run(server, run_id)
+    with acting.does("run.delete", run.id):
+        deleted = deleting.delete_ended(server.runtime, [run.id])
+    if deleted:
         return notices.redirect("/runs", f"Run {run_id} is deleted.")
     return notices.redirect(f"/runs/{run_id}", "The run has not ended: cancel it first.", failed=True)
 

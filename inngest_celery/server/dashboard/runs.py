@@ -9,11 +9,12 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from inngest_celery.engine.expressions import ExpressionError
-from inngest_celery.server.dashboard import notices
+from inngest_celery.server import notices
+from inngest_celery.server.dashboard.acting import Acting
 from inngest_celery.server.dashboard.filters import LAST, STATUSES, Filter, RunsFilter
-from inngest_celery.server.dashboard.rendering import page
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.paging import read_position, write_cursor
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import functions, listing
 from inngest_celery.store.listing import Order, RunFilter, RunTime
@@ -99,24 +100,38 @@ Checked = Annotated[list[str], Form(alias="run")]
 
 
 @router.post("/runs/cancel")
-def cancel(server: Serving, wanted: Filter, run: Checked = []) -> Response:  # noqa: B006  FastAPI copies it
+def cancel(server: Serving, acting: Acting, wanted: Filter, run: Checked = []) -> Response:  # noqa: B006  FastAPI copies it
     """Cancel the runs that are checked."""
     chosen = _checked(run)
-    *_, done = [bulk.Progress(), *bulk.cancel(server.runtime, chosen, "cancelled in the dashboard")]
+    with acting.does("runs.cancel", details={"ids": run}) as entry:
+        *_, done = [bulk.Progress(), *bulk.cancel(server.runtime, chosen, "cancelled in the dashboard")]
+        entry.tell(cancelled=done.done)
     return _back(wanted, f"{_runs(done.done)} cancelled", len(run) - done.done, "had ended already")
 
 
 @router.post("/runs/replay")
-def replay(server: Serving, wanted: Filter, replay: Annotated[str, Form()], run: Checked = []) -> Response:  # noqa: B006
+def replay(
+    server: Serving,
+    acting: Acting,
+    wanted: Filter,
+    replay: Annotated[str, Form()],
+    run: Checked = [],  # noqa: B006
+) -> Response:
     """Run those that are checked again."""
-    *_, done = [bulk.Progress(), *bulk.replay(server.runtime, _checked(run), replay)]
+    chosen = _checked(run)
+    with acting.does("runs.replay", details={"ids": run, "replay": replay[:26]}) as entry:
+        *_, done = [bulk.Progress(), *bulk.replay(server.runtime, chosen, replay)]
+        entry.tell(started=done.done)
     return _back(wanted, f"{_runs(done.done)} started again", len(run) - done.done, "cannot be run again")
 
 
 @router.post("/runs/delete")
-def delete(server: Serving, wanted: Filter, run: Checked = []) -> Response:  # noqa: B006
+def delete(server: Serving, acting: Acting, wanted: Filter, run: Checked = []) -> Response:  # noqa: B006
     """Delete those that are checked and have ended."""
-    deleted = deleting.delete_ended(server.runtime, _ids(run))
+    run_ids = _ids(run)
+    with acting.does("runs.delete", details={"ids": run_ids}) as entry:
+        deleted = deleting.delete_ended(server.runtime, run_ids)
+        entry.tell(deleted=deleted)
     return _back(wanted, f"{_runs(deleted)} deleted", len(run) - deleted, "have not ended: cancel them first")
 
 

@@ -9,7 +9,7 @@ from redis import RedisError
 from starlette.responses import Response
 
 from inngest_celery.drivers.connect.presence import Connection
-from inngest_celery.server.dashboard.rendering import page
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import functions, leases, statistics
 from inngest_celery.store.functions import FunctionRow

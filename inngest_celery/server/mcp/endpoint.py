@@ -8,10 +8,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
-from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from inngest_celery.server.access import require_signing_key
+from inngest_celery.server.access import Guard, Role
 from inngest_celery.server.mcp.protocol import protocol_of
 from inngest_celery.server.state import Server
 
@@ -38,12 +37,14 @@ class Endpoint:
     """
 
     def __init__(self, server: Server, app: FastAPI) -> None:
+        at_home = server.options.development and not server.options.allowed_hosts
         self._sessions = StreamableHTTPSessionManager(
             protocol_of(server, app),
             json_response=True,
             stateless=True,
-            security_settings=_ON_LOOPBACK if not server.settings.signing_keys else None,
+            security_settings=_ON_LOOPBACK if at_home else None,
         )
+        self._guarded = Guard(self._sessions.handle_request, Role.VIEWER)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -52,5 +53,4 @@ class Endpoint:
             yield
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        require_signing_key(HTTPConnection(scope))
-        await self._sessions.handle_request(scope, receive, send)
+        await self._guarded(scope, receive, send)

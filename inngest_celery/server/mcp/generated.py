@@ -117,7 +117,8 @@ async def _request(caller: Caller, route: Route, arguments: dict[str, Any]) -> o
         path = path.replace(f"{{{placeholder}}}", quote(str(given.get(name)), safe=""))
     query = {called: given[name] for name, called in route.in_query.items() if name in given}
     body = {name: given[name] for name in route.in_body if name in given}
-    headers = {"authorization": caller.authorization} if caller.authorization else {}
+    authorization = caller.request.headers.get("authorization")
+    headers = {"authorization": authorization} if authorization else {}
     transport = httpx.ASGITransport(app=caller.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", trust_env=False) as client:
         answer = await client.request(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from mcp import types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server as Protocol
@@ -16,6 +17,7 @@ from redis import RedisError
 from sqlalchemy.exc import DBAPIError
 
 from inngest_celery.sdk.errors import Error
+from inngest_celery.server.access import person_of
 from inngest_celery.server.errors import ApiError, first_problem
 from inngest_celery.server.mcp import acting, manual, sending, watching
 from inngest_celery.server.mcp.generated import tools_of
@@ -67,8 +69,11 @@ def protocol_of(server: Server, app: FastAPI) -> Protocol[dict[str, Any]]:
         return types.ListToolsResult(tools=[_described(each) for each in known().values()])
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        authorization = context.request.headers.get("authorization") if context.request is not None else None
-        return await _called(known(), params, Caller(server, app, authorization))
+        # All that reaches it comes over HTTP, and was let in.
+        assert context.request is not None
+        person = await run_in_threadpool(person_of, context.request)
+        assert person is not None
+        return await _called(known(), params, Caller(server, app, context.request, person))
 
     return Protocol(
         "inngest-celery",

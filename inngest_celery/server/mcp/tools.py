@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from fastapi import FastAPI
-from fastapi.concurrency import run_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from pydantic import ConfigDict
+from starlette.requests import HTTPConnection
 
+from inngest_celery.server.access import Person, Role, audit
+from inngest_celery.server.access.identity import too_low
 from inngest_celery.server.state import Server
 from inngest_celery.server.v2.shapes import Shape
 
@@ -41,12 +44,14 @@ class Caller:
     """Where a call came to, and by whose right.
 
     Attributes:
-        authorization: the header of its request.
+        request: its request.
+        person: who makes it.
     """
 
     server: Server
     app: FastAPI
-    authorization: str | None
+    request: HTTPConnection
+    person: Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,15 @@ def tool(handler: Handler, *, reads: bool = False, destroys: bool = False) -> To
 
     async def call(caller: Caller, arguments: dict[str, Any]) -> object:
         read = given.model_validate(arguments)
+        if reads:
+            return await answer(caller, read)
+        if caller.person.role < Role.OPERATOR:
+            raise too_low(caller.person, Role.OPERATOR)
+        entry = await run_in_threadpool(audit.record, caller.request, caller.person, f"mcp.{handler.__name__}")
+        async with contextmanager_in_threadpool(entry):
+            return await answer(caller, read)
+
+    async def answer(caller: Caller, read: Arguments) -> object:
         if inspect.iscoroutinefunction(handler):
             return await handler(caller.server, read)
         return await run_in_threadpool(handler, caller.server, read)

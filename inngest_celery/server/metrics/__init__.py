@@ -17,12 +17,12 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse, Response
 
-from inngest_celery.server.access import require_signing_key
+from inngest_celery.server.access import Role, require
 from inngest_celery.server.metrics import gauges, lines
 from inngest_celery.server.metrics.counters import Counters
 from inngest_celery.worker.runtime import Runtime
 
-router = APIRouter(dependencies=[Depends(require_signing_key)], tags=["metrics"])
+router = APIRouter(dependencies=[Depends(require(Role.VIEWER))], tags=["metrics"])
 
 _TEXT: dict[str, Any] = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 

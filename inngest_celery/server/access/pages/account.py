@@ -9,9 +9,9 @@ from fastapi.responses import RedirectResponse, Response
 
 from inngest_celery.server.access import accounts, audit, logins, passwords
 from inngest_celery.server.access.identity import Viewer
-from inngest_celery.server.access.rendering import page
 from inngest_celery.server.access.roles import Person
 from inngest_celery.server.errors import ApiError
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import server_of
 from inngest_celery.store import sessions, users
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from inngest_celery.server.access.identity import Admin
-from inngest_celery.server.access.rendering import page
+from inngest_celery.server.rendering import page
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import server_of
 from inngest_celery.store import audit

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from inngest_celery.server.access import audit, logins, sessions
 from inngest_celery.server.access.hosts import host_of, is_loopback
 from inngest_celery.server.access.identity import person_of
-from inngest_celery.server.access.rendering import page
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import server_of
 from inngest_celery.store import users
 from inngest_celery.store.users import UserRow

@@ -10,8 +10,8 @@ from fastapi.responses import RedirectResponse, Response
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.server.access import api_tokens, audit
 from inngest_celery.server.access.identity import Admin
-from inngest_celery.server.access.rendering import page
 from inngest_celery.server.access.roles import SCOPES
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import server_of
 from inngest_celery.store import api_tokens as rows
 

@@ -11,9 +11,9 @@ from fastapi.responses import RedirectResponse, Response
 from inngest_celery.server.access import accounts, audit
 from inngest_celery.server.access.identity import Admin
 from inngest_celery.server.access.passwords import PasswordRefused
-from inngest_celery.server.access.rendering import page
 from inngest_celery.server.access.roles import ROLES, Person, Role
 from inngest_celery.server.errors import ApiError
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import server_of
 from inngest_celery.store import users
 from inngest_celery.worker.runtime import Runtime

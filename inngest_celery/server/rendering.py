@@ -8,12 +8,13 @@ from functools import cache
 from urllib.parse import urlencode
 
 from fastapi import Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from inngest_celery.engine.durations import duration
-from inngest_celery.server.dashboard import notices
+from inngest_celery.server import notices
+from inngest_celery.server.access.identity import person_of
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import VERSION
 from inngest_celery.server.times import instant
@@ -42,7 +43,8 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
         values: what the template names.
     """
     notice = notices.read(request)
-    text = _environment().get_template(template).render(request=request, notice=notice, version=VERSION, **values)
+    shared = {"request": request, "person": person_of(request), "notice": notice, "version": VERSION}
+    text = _environment().get_template(template).render(**shared, **values)
     response = HTMLResponse(text, status, _HEADERS)
     if notice is not None:
         notices.clear(response)
@@ -72,7 +74,7 @@ def address(path: str, query: Mapping[str, object]) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("inngest_celery.server.dashboard"),
+        loader=ChoiceLoader([PackageLoader(f"inngest_celery.server.{place}") for place in ("dashboard", "access")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

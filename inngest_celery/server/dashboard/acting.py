@@ -1,0 +1,34 @@
+"""Whoever acts on a page is an operator, and what they do stands in the log before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from inngest_celery.server.access import Operator, Person, audit
+from inngest_celery.server.access.audit import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody who may act."""
+
+    request: Request
+    person: Person
+
+    def does(self, action: str, subject: str = "", details: Mapping[str, object] | None = None) -> Entry:
+        """Write into the log what is about to be done; see :func:`~inngest_celery.server.access.audit.record`.
+
+        Example: ``with acting.does("run.cancel", run_id): runs.cancel(run_id)``
+        """
+        return audit.record(self.request, self.person, action, subject, details)
+
+
+def _actor(request: Request, person: Operator) -> Actor:
+    return Actor(request, person)
+
+
+Acting = Annotated[Actor, Depends(_actor)]
