@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
@@ -123,11 +122,12 @@ def _number(runtime: Runtime, chosen: Selection) -> int:
 
 
 def _write(lines: Lines, out: IO[str], number: int) -> None:
+    from inngest_celery.cli.output import json_text
     from inngest_celery.cli.progress import bar
 
     looked_at = 0
     with bar("Exporting", number) as show:
         for part, count in lines:
-            out.writelines(f"{json.dumps(each, ensure_ascii=False)}\n" for each in part)
+            out.writelines(f"{json_text(each)}\n" for each in part)
             looked_at += count
             show(looked_at)

@@ -39,7 +39,22 @@ def table(*columns: str) -> Table:
 
 def print_json(value: object) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json_text(value, indent=2))
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """Write JSON to be read; escaped only if half of a surrogate pair is in it, which is no text.
+
+    Example:
+        >>> json_text("é"), json_text("\\ud800")
+        ('"é"', '"\\\\ud800"')
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
 
 
 def status_text(status: int) -> str:

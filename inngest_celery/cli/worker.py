@@ -26,8 +26,8 @@ def worker(context: click.Context, options: tuple[str, ...]) -> None:
     """Run a worker: celery worker with the options that are given, for all queues that the functions use.
 
     Without -A it is the app that calls apps on the official SDKs, with threads instead of processes: they wait for
-    answers. -Q leaves queues to other workers. `celery -A proj worker` does the same, but for the queues. See
-    `celery worker --help` for the options.
+    answers. -Q leaves queues to other workers. What would keep runs from going on is said first. Else
+    `celery -A proj worker` does the same. See `celery worker --help` for the options.
 
     \b
     Example:
@@ -38,10 +38,21 @@ def worker(context: click.Context, options: tuple[str, ...]) -> None:
     app = Target(name).app
     join_dev_stack(app)
     app.loader.import_default_modules()
+    _advise(app)
     command = command_line(name, app, options)
     click.echo(f"Runs: {' '.join(command[2:])}", err=True)
     sys.stdout.flush()
     os.execv(command[0], command)
+
+
+def _advise(app: Celery) -> None:
+    """Say what doctor would say now, as far as it keeps runs from going on. The worker starts in any case."""
+    from inngest_celery.cli.checks.examination import BEFORE_START, examine
+    from inngest_celery.cli.checks.findings import Level
+
+    for finding in examine(app, None, BEFORE_START):
+        if finding.level is not Level.NOTE:
+            click.echo(f"{finding.code}: {finding.text} {finding.advice}", err=True)
 
 
 def command_line(name: str, app: Celery, options: Sequence[str]) -> list[str]:

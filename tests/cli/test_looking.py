@@ -9,12 +9,15 @@ from typing import Any
 
 import inngest as official
 import pytest
+import sqlalchemy as sa
 from celery import Celery
 from fastapi import FastAPI
 from inngest import fast_api
 
 import inngest_celery as inngest
 from inngest_celery.engine import searching
+from inngest_celery.store import schema
+from inngest_celery.store.database import Database
 from inngest_celery.testing.inline import Inline
 from inngest_celery.worker import selecting
 from tests.cli.conftest import RunCli
@@ -164,3 +167,13 @@ def test_an_app_on_an_official_sdk_comes_and_goes(cli: RunCli, shop: Celery, inl
     assert (mail["id"], mail["functions"], mail["sdk"][:3]) == ("mail", 1, "py:")
     assert "mail is removed." in cli("apps", "remove", "mail").output
     assert [each["id"] for each in json.loads(cli("apps", "list", "--json").stdout)] == ["shop"]
+
+
+@sqlite
+def test_what_is_no_text_is_exported(cli: RunCli, inline: Inline, database: Database, sent: list[str]) -> None:
+    # As an app on another SDK may return it, half of a pair, escaped.
+    with database.transaction() as connection:
+        connection.execute(sa.update(schema.run).values(output='{"half": "\\ud800", "whole": "é"}'))
+    for printed in (cli("export", "runs").stdout.splitlines()[0], cli("runs", "list", "--json").stdout):
+        [run, *_] = found if isinstance(found := json.loads(printed), list) else [found]
+        assert run["output"] == {"half": "\ud800", "whole": "é"}

@@ -38,7 +38,9 @@ def test_a_worker_serves_the_queues_of_the_functions() -> None:
 
 
 def test_celery_gets_the_options(tmp_path: Path) -> None:
-    (tmp_path / "proj.py").write_text("from celery import Celery\napp = Celery('proj', broker='memory://')\n")
+    (tmp_path / "proj.py").write_text(
+        "from celery import Celery\napp = Celery('proj', broker='memory://', task_always_eager=True)\n"
+    )
     command = [
         sys.executable,
         "-c",
@@ -54,6 +56,7 @@ def test_celery_gets_the_options(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "-Q celery -P soil" in done.stderr
+    assert "task_always_eager: " in done.stderr
     assert "'soil' is not one of" in done.stderr
 
 

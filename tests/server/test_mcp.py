@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -221,6 +223,11 @@ def test_a_model_reads_the_documentation(stage: Stage) -> None:
         assert found["matches"][0]["path"] == "overview"
 
     use(stage.url, using)
+
+
+def test_a_server_starts_without_what_only_mcp_takes() -> None:
+    code = "import inngest_celery.server.application, sys; sys.exit('mcp' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 CALL = {

@@ -48,6 +48,17 @@ def test_pages_of_runs_are_the_whole_in_order(database: Database, field: RunTime
     assert positions == sorted(positions, reverse=descending)
 
 
+@pytest.mark.parametrize("few", [RUNS, RUNS - 1])
+def test_runs_are_found_by_the_names_of_few_events_or_many(
+    database: Database, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(listing, "_FEW", few)
+    with database.autocommit() as connection:
+        found = listing.page(connection, RunFilter(event_names=["shop/a", "shop/b"]), Order(), 1000)
+        assert len({run.id for run in found}) == RUNS
+        assert listing.page(connection, RunFilter(event_names=["shop/nothing"]), Order(), 1000) == []
+
+
 def test_pages_of_events_are_the_whole_in_the_order_in_which_they_came(database: Database) -> None:
     seen: list[Event] = []
     with database.autocommit() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from celery import Celery
 from celery.app.utils import sanitize_url
@@ -37,12 +37,23 @@ CHECKS: list[Check] = [
 ]
 
 
-def examine(app: Celery, timeout: float) -> Iterator[Finding]:
+# What can be told before there is a worker.
+BEFORE_START: list[Check] = [
+    configuration.eager,
+    configuration.horizon,
+    configuration.pool,
+    clocks.database_clock,
+    limits.flow_redis,
+]
+
+
+def examine(app: Celery, timeout: float | None, checks: Sequence[Check] = CHECKS) -> Iterator[Finding]:
     """Run all checks that can be run: what does not answer is found once, not by every check that needs it.
 
     Args:
         app: the Celery app, with its functions.
-        timeout: seconds to wait for the answers of workers.
+        timeout: seconds to wait for the answers of workers; ``None`` asks none.
+        checks: those to run, once settings, broker and database are looked at.
     """
     try:
         settings = settings_of(app)
@@ -68,11 +79,11 @@ def examine(app: Celery, timeout: float) -> Iterator[Finding]:
         settings=settings,
         broker_up=broker_error is None,
         migrated=migrated,
-        workers=_ask_workers(app, timeout) if broker_error is None else Workers(),
+        workers=_ask_workers(app, timeout) if broker_error is None and timeout is not None else Workers(),
         registered={row.id: row for row in registered},
         declared={function.id: described(app, function, 0) for function in declared(app)},
     )
-    for check in CHECKS:
+    for check in checks:
         yield from check(deployment)
 
 

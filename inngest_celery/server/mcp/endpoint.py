@@ -1,31 +1,21 @@
-"""``/mcp`` itself: who may use it, and from where."""
+"""``/mcp`` itself: who may use it, and from where. What it takes is loaded when the first request comes."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
+from fastapi.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from inngest_celery.server.access import Guard, Role
-from inngest_celery.server.mcp.protocol import protocol_of
 from inngest_celery.server.state import Server
 
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-# Where nobody is asked for a key, a page that is open in a browser on this machine must not get in by a name of its own
-# that leads here (DNS rebinding), nor from its own origin.
-_ON_LOOPBACK = TransportSecuritySettings(
-    allowed_hosts=[each for name in _LOOPBACK for each in (name, f"{name}:*")],
-    allowed_origins=[
-        each
-        for name in _LOOPBACK
-        for scheme in ("http", "https")
-        for each in (f"{scheme}://{name}", f"{scheme}://{name}:*")
-    ],
-)
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 
 class Endpoint:
@@ -37,20 +27,52 @@ class Endpoint:
     """
 
     def __init__(self, server: Server, app: FastAPI) -> None:
-        at_home = server.options.development and not server.options.allowed_hosts
-        self._sessions = StreamableHTTPSessionManager(
-            protocol_of(server, app),
-            json_response=True,
-            stateless=True,
-            security_settings=_ON_LOOPBACK if at_home else None,
-        )
-        self._guarded = Guard(self._sessions.handle_request, Role.VIEWER)
+        self._server, self._app = server, app
+        self._guarded = Guard(self._answer, Role.VIEWER)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Answer requests meanwhile."""
-        async with self._sessions.run():
+        self._wanted = asyncio.Event()
+        self._sessions: asyncio.Future[StreamableHTTPSessionManager] = asyncio.get_running_loop().create_future()
+        self._keeper = asyncio.create_task(self._keep())
+        try:
             yield
+        finally:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError, ImportError):
+                await self._keeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._guarded(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._wanted.set()
+        either: set[asyncio.Future[Any]] = {self._sessions, self._keeper}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._sessions.done():
+            # It could not be loaded, and says why.
+            self._keeper.result()
+        await self._sessions.result().handle_request(scope, receive, send)
+
+    async def _keep(self) -> None:
+        """Let the sessions run in one task from the first request to the end, as they demand."""
+        await self._wanted.wait()
+        sessions = await run_in_threadpool(self._load)
+        async with sessions.run():
+            self._sessions.set_result(sessions)
+            await asyncio.Event().wait()
+
+    def _load(self) -> StreamableHTTPSessionManager:
+        # The packages that this imports take a server as long to load as all the others.
+        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+        from inngest_celery.server.mcp.protocol import protocol_of
+
+        return StreamableHTTPSessionManager(
+            protocol_of(self._server, self._app),
+            json_response=True,
+            stateless=True,
+            # Who may come from where has been asked by then.
+            security_settings=None,
+        )

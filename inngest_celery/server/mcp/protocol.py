@@ -115,7 +115,8 @@ async def _called(
 
 
 def _told(value: object) -> types.CallToolResult:
-    text = json.dumps(value, ensure_ascii=False)
+    # Half of a surrogate pair in an output is no text, and cannot be sent.
+    text = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
     if len(text) > _MOST:
         text = f"{text[:_MOST]}… (cut off here: it has {len(text)} characters. Ask for less, such as with limit.)"
     return types.CallToolResult(content=[types.TextContent(text=text)])
