@@ -28,6 +28,8 @@ _HEADERS = {
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
+    # For browsers that know no frame-ancestors.
+    "x-frame-options": "DENY",
     "referrer-policy": "same-origin",
     # What was seen must not be found in a shared machine's cache after a log-out.
     "cache-control": "no-store",

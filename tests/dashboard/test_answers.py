@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from inngest_celery.server.options import Options
+from inngest_celery.store import schema
 from tests.functions.bench import Bench
 from tests.server.stage import Stage, staged
 
@@ -111,10 +112,29 @@ def test_a_wrong_address_is_told_on_a_page(stage: Stage, path: str, status: int)
 
 
 @pytest.mark.databases("sqlite")
-def test_nothing_is_shown_where_keys_are_asked_for(database_url: str) -> None:
+def test_nobody_sees_a_page_where_people_log_in(database_url: str) -> None:
     bench = Bench(database_url, inngest_signing_key="signkey-prod-0123456789abcdef")
+    browser = {"accept": "text/html"}
     try:
         with staged(bench, Options(development=False, discovery=False, poll_interval=0)) as stage:
-            assert stage.http.get("/runs").status_code == 404
+            answer = stage.http.get("/runs", headers=browser)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=%2Fruns")
+            assert stage.http.get("/live").status_code == 401
+            assert stage.http.post("/events", data={"event": '{"name": "a/b"}'}).status_code == 401
+            assert stage.bench.rows(schema.event) == []
+            login = stage.http.get("/login", headers=browser).text
+            assert 'aria-label="Pages"' not in login
+            assert stage.http.get("/static/style.css").status_code == 200
     finally:
         bench.close()
+
+
+@pytest.mark.databases("sqlite")
+def test_what_is_done_stands_in_the_log(stage: Stage) -> None:
+    run = stage.start("shop/ordered", n=1)
+    assert stage.http.post(f"/runs/{run.id}/cancel").status_code == 303
+    assert stage.http.post("/runs/delete", data={"run": run.id}).status_code == 303
+    assert stage.http.post("/functions/app-ship/pause", data={"mode": "hold"}).status_code == 303
+    log = stage.http.get("/audit").text
+    for action in ("run.cancel", "runs.delete", "function.pause"):
+        assert action in log
