@@ -19,9 +19,8 @@ def delete_ended(runtime: Runtime, run_ids: Sequence[str]) -> int:
     """Delete those of these runs that have ended, with their steps and attempts.
 
     Their events stay, and what they have cost, which counts against budgets. One whose result is still to be delivered
-    to a Celery canvas stays, too. It goes on where it was if it is done again. A run that is deleted no longer keeps its
-    event from starting it once
-    more, should that be sent again within its day.
+    to a Celery canvas stays, too. It goes on where it was if it is done again. A run that is deleted no longer keeps
+    its event from starting it once more, should that be sent again within its day.
 
     Returns:
         How many were deleted.

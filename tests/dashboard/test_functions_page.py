@@ -17,7 +17,7 @@ import inngest_celery as inngest
 from inngest_celery import ids
 from inngest_celery.server.dashboard.lately import lately
 from inngest_celery.store import functions, runs
-from inngest_celery.store.rows import Run, RunStatus
+from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.registry import declared, synchronise
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
@@ -53,8 +53,13 @@ def record(bench: Bench, function_id: str, number: int, *, since: int, until: in
         started_at = at + times.get("wait", 0)
         rows.append(
             {
-                **{"id": ids.new(at), "function_id": function_id, "event_id": ids.new(at), "status": status.value},
-                **{"created_at": at, "started_at": started_at, "ended_at": started_at + times.get("took", 0)},
+                "id": ids.new(at),
+                "function_id": function_id,
+                "event_id": ids.new(at),
+                "status": status.value,
+                "created_at": at,
+                "started_at": started_at,
+                "ended_at": started_at + times.get("took", 0),
             }
         )
     with bench.database.transaction() as connection:

@@ -99,8 +99,11 @@ def test_a_function_that_was_busy_once_is_not_looked_for_among_all_runs(database
         for function_id, first in (("app-once", START - 1_000_000), ("app-now", START - 500_000)):
             many = [
                 {
-                    **{"id": ids.first_of(first + number), "function_id": function_id, "event_id": "e"},
-                    **{"status": RunStatus.COMPLETED.value, "created_at": first + number},
+                    "id": ids.first_of(first + number),
+                    "function_id": function_id,
+                    "event_id": "e",
+                    "status": RunStatus.COMPLETED.value,
+                    "created_at": first + number,
                 }
                 for number in range(2_000)
             ]
