@@ -104,7 +104,7 @@ def samples(
         columns = [sa.literal(number, sa.Integer).label("part"), *(run.c[name] for name in RunTimes._fields)]
         chosen.append(_newest(connection, columns, function_id, since, until, most))
     for row in connection.execute(sa.union_all(*chosen)):
-        found[row[0]].append(RunTimes._make(row[1:]))
+        found[int(row._mapping["part"])].append(RunTimes._make(row[1:]))
     return [sorted(each, key=lambda times: times.created_at, reverse=True) for each in found]
 
 
