@@ -103,8 +103,8 @@ def samples(
     for number, (since, until) in enumerate(parts):
         columns = [sa.literal(number, sa.Integer).label("part"), *(run.c[name] for name in RunTimes._fields)]
         chosen.append(_newest(connection, columns, function_id, since, until, most))
-    for part, *times in connection.execute(sa.union_all(*chosen)):
-        found[part].append(RunTimes(*times))
+    for row in connection.execute(sa.union_all(*chosen)):
+        found[int(row._mapping["part"])].append(RunTimes._make(row[1:]))
     return [sorted(each, key=lambda times: times.created_at, reverse=True) for each in found]
 
 

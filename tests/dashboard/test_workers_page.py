@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
+from urllib.parse import quote
 
 import pytest
 from celery import Celery, _state
 from celery.contrib.testing.worker import start_worker
 
 import inngest_celery as inngest
+from inngest_celery.drivers.connect.presence import Connection, ServedApp, Status
 from inngest_celery.store import leases
 from inngest_celery.worker.inspection import Inspected, Inspection, QueueInfo
 from inngest_celery.worker.runtime import runtime_of
@@ -66,6 +68,27 @@ def process() -> Iterator[None]:
     _state.default_app, _state._tls.current_app = default, current
 
 
+def dialled_in(now: int) -> Connection:
+    """An app that has dialled in."""
+    return Connection(
+        id="01",
+        gateway_id="02",
+        instance_id="web-1",
+        address="10.0.0.7",
+        apps=[ServedApp("billing", "v7", 3)],
+        most=12,
+        sdk="js",
+        sdk_version="3.40.1",
+        platform="",
+        cpu_cores=2,
+        mem_bytes=1,
+        os="linux",
+        connected_at=now,
+        heard_at=now,
+        status=Status.READY,
+    )
+
+
 def send(app: Celery, name: str) -> None:
     """Put a message into a queue."""
     with app.connection_for_write() as connection:
@@ -77,8 +100,9 @@ def send(app: Celery, name: str) -> None:
 @pytest.mark.usefixtures("process")
 @pytest.mark.brokers("valkey")
 def test_workers_and_queues_tell_of_themselves(database_url: str, broker_url: str) -> None:
-    with shop(database_url, broker_url=broker_url) as stage:
+    with shop(database_url, broker_url=broker_url, inngest_flower_url="https://flower.test/") as stage:
         app = stage.bench.app
+        runtime_of(app).channel.presence.report(dialled_in(stage.bench.now))
         # The worker's own answers are made for the current app.
         app.set_current()
         send(app, "slow")
@@ -91,7 +115,8 @@ def test_workers_and_queues_tell_of_themselves(database_url: str, broker_url: st
         assert f"celery 0 {name} app-pay" in shown
         assert "slow 1 nobody app-report" in shown
         assert "No worker consumes queue slow, which is used by app-report. Start one with -Q slow." in shown
-        assert "No app has dialled in" in shown
+        assert "billing v7 ready web-1 10.0.0.7 js 3.40.1 12" in shown
+        assert f'href="https://flower.test/worker/{quote(name)}"' in stage.http.get("/workers?ask=1").text
         assert "no worker answers" not in shown.lower()
 
 

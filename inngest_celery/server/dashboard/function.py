@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from inngest_celery.engine.durations import duration, format_duration
+from inngest_celery.engine.durations import format_duration
 from inngest_celery.engine.spec import FunctionSpec, read_spec
-from inngest_celery.server.dashboard import charts
-from inngest_celery.server.dashboard.charts import Chart, Mark
-from inngest_celery.server.dashboard.figures import PERCENTS, Figures, Sample, figures_of, sample
+from inngest_celery.server.dashboard.figures import PERCENTS
+from inngest_celery.server.dashboard.trends import MOST_OF_A_PART, RANGES, Last, charts_of
 from inngest_celery.server.errors import ApiError
-from inngest_celery.server.rendering import page, status_name
+from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import functions, listing, statistics
 from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.listing import Order, RunFilter
-from inngest_celery.store.rows import JobKind, RunStatus
+from inngest_celery.store.rows import JobKind
 from inngest_celery.worker.control import FunctionNotRegisteredError
 from inngest_celery.worker.limits import LimitInfo, Limits
 from inngest_celery.worker.registry import declared
@@ -29,37 +25,9 @@ from inngest_celery.worker.why.wording import limit_in_words
 
 router = APIRouter()
 
-Last = Literal["1h", "24h", "7d"]
-# How long, in how many parts, and how far the marks of the axis are from each other.
-_RANGES: dict[Last, tuple[int, int, int]] = {
-    "1h": (3_600_000, 60, 900_000),
-    "24h": (86_400_000, 48, 6 * 3_600_000),
-    "7d": (7 * 86_400_000, 56, 86_400_000),
-}
-# So many runs are read for each part, and 12,000 at the most for a page, however many there are.
-_MOST_OF_A_PART = 200
 _RUNS_SHOWN = 10
 _KEYS_SHOWN = 10
 _MOST_COUNTED = 1_000
-# From below: what is well stands on the ground.
-_STACK = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class Charts:
-    """What is drawn of a function's runs.
-
-    Attributes:
-        table: for each part of the time, the newest first: since when, until when, and what it comes to.
-    """
-
-    runs: Chart
-    failures: Chart
-    durations: Chart
-    waits: Chart
-    marks: list[Mark]
-    whole: Figures
-    table: list[tuple[Sample, Figures]]
 
 
 @router.get("/functions/{function_id:path}")
@@ -68,13 +36,11 @@ def show_function(request: Request, server: Serving, function_id: str, last: Las
     now = server.runtime.clock.now()
     row = function_row(server, function_id)
     spec = read_spec(row.config)
-    parts = _parts(last, now)
     with server.runtime.database.autocommit() as connection:
-        times = statistics.samples(connection, row.id, parts, _MOST_OF_A_PART)
+        charts = charts_of(connection, row.id, last, now)
         newest = listing.page(connection, RunFilter(function_ids=[row.id]), Order(), _RUNS_SHOWN)
         held = statistics.held(connection, row.id, _MOST_COUNTED) if row.paused == functions.HOLD else 0
         put_off = statistics.put_off(connection, row.id, _KEYS_SHOWN)
-    samples = [sample(since, until, read, _MOST_OF_A_PART) for (since, until), read in zip(parts, times, strict=True)]
     return page(
         request,
         "function.html",
@@ -82,9 +48,9 @@ def show_function(request: Request, server: Serving, function_id: str, last: Las
         spec=spec,
         now=now,
         last=last,
-        lasts=tuple(_RANGES),
-        charts=_charts(samples, last, now),
-        read_most=_MOST_OF_A_PART,
+        lasts=tuple(RANGES),
+        charts=charts,
+        read_most=MOST_OF_A_PART,
         percents=PERCENTS,
         runs=newest,
         limits=_limits(server, row),
@@ -115,61 +81,6 @@ def function_row(server: Server, function_id: str) -> FunctionRow:
 def in_code(server: Server, row: FunctionRow) -> bool:
     """Tell whether this server's code has a function, or its app says itself which functions it has."""
     return row.task_name == CALL_TASK or any(each.id == row.id for each in declared(server.runtime.app))
-
-
-def _parts(last: Last, now: int) -> list[tuple[int, int]]:
-    length, count, _ = _RANGES[last]
-    width = length // count
-    # The end is left out, and what was queued just now is to be seen.
-    edges = [now + 1 - width * number for number in range(count, -1, -1)]
-    return list(pairwise(edges))
-
-
-def _charts(samples: list[Sample], last: Last, now: int) -> Charts:
-    length, _, step = _RANGES[last]
-    figures = [figures_of([each]) for each in samples]
-    titles = [f"{_when(each, now)}: {_counted(of)}" for each, of in zip(samples, figures, strict=True)]
-    slow = [f"{_when(each, now)}: {_lengths(of.durations)}" for each, of in zip(samples, figures, strict=True)]
-    waiting = [f"{_when(each, now)}: {_lengths(of.waits)}" for each, of in zip(samples, figures, strict=True)]
-    names = [f"p{percent}" for percent in PERCENTS]
-    return Charts(
-        runs=charts.stacked([list(_stack(of)) for of in figures], titles),
-        failures=charts.stacked([[("failed", of.by_status.get(RunStatus.FAILED, 0))] for of in figures], titles),
-        durations=charts.curves(
-            [(name, [of.durations[number] for of in figures]) for number, name in enumerate(names)], slow
-        ),
-        waits=charts.curves(
-            [(name, [of.waits[number] for of in figures]) for number, name in enumerate(names)], waiting
-        ),
-        marks=charts.time_marks(length, step),
-        whole=figures_of(samples),
-        table=[pair for pair in zip(samples, figures, strict=True) if pair[1].read][::-1],
-    )
-
-
-def _stack(figures: Figures) -> Iterator[tuple[str, float]]:
-    for status in _STACK:
-        yield status_name(status).lower(), figures.by_status.get(status, 0)
-    yield "queued", figures.by_status.get(RunStatus.SCHEDULED, 0)
-
-
-def _when(part: Sample, now: int) -> str:
-    until = max(now + 1 - part.until, 0)
-    return f"{format_duration(now + 1 - part.since)} to {format_duration(until)} ago" if until else "until now"
-
-
-def _counted(figures: Figures) -> str:
-    about = "" if figures.exact else "about "
-    runs = f"{about}{figures.runs:,.0f} run{'' if figures.runs == 1 else 's'}"
-    said = [f"{count:,.0f} {status_name(status).lower()}" for status, count in sorted(figures.by_status.items())]
-    return f"{runs} ({', '.join(said)})" if said else runs
-
-
-def _lengths(values: list[int | None]) -> str:
-    said = [
-        f"p{percent} {duration(value)}" for percent, value in zip(PERCENTS, values, strict=True) if value is not None
-    ]
-    return ", ".join(said) or "nothing"
 
 
 def _limits(server: Server, row: FunctionRow) -> list[LimitInfo]:
