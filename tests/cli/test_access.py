@@ -8,6 +8,7 @@ import pytest
 from argon2 import PasswordHasher
 from celery import Celery
 
+from inngest_celery.cli import dev, start
 from inngest_celery.server.access import api_tokens, passwords
 from inngest_celery.server.access.roles import SEND_EVENTS, Role
 from inngest_celery.store import users
@@ -94,3 +95,21 @@ def test_what_was_done_stands_in_the_log(cli: RunCli) -> None:
     older = json.loads(cli("audit", "list", "--json", "--before", told[0]["id"], "--action", "user.add").output)
     assert older == told[1:]
     assert "user.disable" in cli("audit", "list", "--subject", "ada").output
+
+
+def test_start_says_how_to_log_in_until_somebody_can(
+    cli: RunCli, shop: Celery, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start._greet_first(shop)
+    assert "inngest-celery users add NAME --role admin" in capsys.readouterr().out
+    cli("users", "add", "ada", "--role", "admin", text=PASSWORD)
+    start._greet_first(shop)
+    assert capsys.readouterr().out == ""
+
+
+def test_dev_says_who_may_come_from_other_machines(capsys: pytest.CaptureFixture[str]) -> None:
+    dev._say_who_may("127.0.0.1", ())
+    dev._say_who_may("0.0.0.0", ("inngest",))
+    assert capsys.readouterr().out == ""
+    dev._say_who_may("0.0.0.0", ())
+    assert "--allowed-host" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
 from inngest_celery import ids
@@ -58,7 +58,7 @@ class Entry:
         outcome = DONE if error is None else str(getattr(error, "code", type(error).__name__))
         try:
             self._add(outcome)
-        except DBAPIError as lost:
+        except SQLAlchemyError as lost:
             # The action is as it is; that it was begun stands in the log.
             logger.error("The outcome of %s is not in the log: %s", self.id, lost, extra={"action": "audit_incomplete"})
 

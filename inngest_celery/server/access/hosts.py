@@ -64,7 +64,11 @@ def is_foreign(request: HTTPConnection) -> bool:
     if site is not None:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower()
+    if origin is None:
+        return False
+    # A proxy in front may ask for this server by another name than browsers do.
+    own = (request.headers.get("host", ""), urlsplit(server_of(request).settings.public_url or "").netloc)
+    return urlsplit(origin).netloc.lower() not in (name.lower() for name in own if name)
 
 
 def is_browser(request: HTTPConnection) -> bool:

@@ -7,60 +7,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
 import jwt
 
-from inngest_celery.server.access.hosts import is_loopback
+from inngest_celery.server.access.oidc_attempt import Attempt
+from inngest_celery.server.access.oidc_http import ask, refused, require_safe, unusable
 from inngest_celery.server.access.roles import ROLES, Role
 from inngest_celery.server.errors import ApiError
 from inngest_celery.settings import Settings
 
-_TIMEOUT_S = 10.0
 _LEEWAY_S = 60
 # None that is a secret which both sides have.
 _KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
 _ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt to log in, until the provider sends the browser back.
-
-    Attributes:
-        state: comes back as it is.
-        nonce: stands in the ID token.
-        verifier: proves to the provider that whoever redeems the code has asked for it.
-        next: the page to show then.
-    """
-
-    state: str
-    nonce: str
-    verifier: str
-    next: str
-
-    @classmethod
-    def new(cls, page: str) -> Attempt:
-        return cls(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(32), page)
-
-    def to_cookie(self) -> str:
-        parts = [self.state, self.nonce, self.verifier, self.next]
-        return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
-
-    @classmethod
-    def from_cookie(cls, text: str | None) -> Attempt | None:
-        try:
-            parts = json.loads(base64.urlsafe_b64decode(text or ""))
-        except ValueError:
-            return None
-        whole = isinstance(parts, list) and len(parts) == 4 and all(isinstance(part, str) and part for part in parts)
-        return cls(*parts) if whole else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +64,11 @@ class Provider:
             ApiError: 502 ``oidc_unavailable``: it does not answer, or is another one.
         """
         issuer = settings.oidc_issuer or ""
-        metadata = _json(httpx.Request("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
+        metadata = ask(httpx.Request("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
         if metadata.get("issuer") != issuer:
-            raise _unusable(f"it calls itself {metadata.get('issuer')!r}: set inngest_oidc_issuer to the same")
+            raise unusable(f"it calls itself {metadata.get('issuer')!r}: set inngest_oidc_issuer to the same")
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-            _require_safe(str(metadata.get(name, "")), name)
+            require_safe(str(metadata.get(name, "")), name)
         return cls(settings, metadata)
 
     def address(self, attempt: Attempt, redirect_uri: str) -> str:
@@ -141,7 +106,7 @@ class Provider:
         }
         secret = settings.oidc_client_secret
         auth = httpx.BasicAuth(settings.oidc_client_id or "", secret) if secret else None
-        answer = _json(httpx.Request("POST", str(self._metadata["token_endpoint"]), data=form), auth)
+        answer = ask(httpx.Request("POST", str(self._metadata["token_endpoint"]), data=form), auth)
         claims = self._claims(str(answer.get("id_token", "")), attempt.nonce, now_s)
         return self._identity(claims)
 
@@ -163,22 +128,22 @@ class Provider:
                          "require": ["exp", "iat", "sub", "aud", "iss"]},
             )  # fmt: skip
         except jwt.PyJWTError as error:
-            raise _refused(f"its ID token cannot be trusted: {error}") from error
+            raise refused(f"its ID token cannot be trusted: {error}") from error
         several = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if claims.get("azp", client_id) != client_id or (several and "azp" not in claims):
-            raise _refused("its ID token is for somebody else")
+            raise refused("its ID token is for somebody else")
         if not secrets.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
-            raise _refused("its ID token is for another attempt")
+            raise refused("its ID token is for another attempt")
         made_at, ends_at = claims["iat"], claims["exp"]
         times = isinstance(made_at, int | float) and isinstance(ends_at, int | float)
         if not (times and made_at - _LEEWAY_S <= now_s < ends_at + _LEEWAY_S):
-            raise _refused("its ID token has expired, or one of the clocks is wrong")
+            raise refused("its ID token has expired, or one of the clocks is wrong")
         return claims
 
     def _key(self, kid: str, algorithm: str) -> jwt.PyJWK:
         if kid not in self._keys:
             # It changes its keys now and then.
-            given = _json(httpx.Request("GET", str(self._metadata["jwks_uri"]))).get("keys", [])
+            given = ask(httpx.Request("GET", str(self._metadata["jwks_uri"]))).get("keys", [])
             self._keys = {str(key.get("kid", "")): key for key in given if key.get("kty") in _KEY_TYPES}
         key = self._keys.get(kid)
         if key is None or key.get("alg", algorithm) != algorithm or key.get("use", "sig") != "sig":
@@ -209,33 +174,3 @@ def _at(claims: Mapping[str, Any], path: str) -> list[str]:
         for name in path.split("."):
             found = found.get(name) if isinstance(found, Mapping) else None
     return [str(value) for value in found] if isinstance(found, list) else ([str(found)] if found is not None else [])
-
-
-def _json(request: httpx.Request, auth: httpx.Auth | None = None) -> dict[str, Any]:
-    _require_safe(str(request.url), "inngest_oidc_issuer")
-    try:
-        with httpx.Client(timeout=_TIMEOUT_S) as client:
-            response = client.send(request, auth=auth)
-        given = response.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise _unusable(f"{request.url.host} does not answer as it should: {error}") from error
-    if response.status_code == 400 and isinstance(given, dict):
-        raise _refused(str(given.get("error_description") or given.get("error")))
-    if response.status_code != 200 or not isinstance(given, dict):
-        raise _unusable(f"{request.url.host} answers with status {response.status_code}")
-    return given
-
-
-def _require_safe(url: str, name: str) -> None:
-    """Refuse to ask over a connection that anybody could read or change."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-        raise _unusable(f"{name} has to be an address with https://")
-
-
-def _unusable(reason: str) -> ApiError:
-    return ApiError(502, f"The identity provider cannot be used: {reason}.", code="oidc_unavailable")
-
-
-def _refused(reason: str) -> ApiError:
-    return ApiError(401, f"The identity provider did not let you in: {reason}. Try again.", code="oidc_refused")

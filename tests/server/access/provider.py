@@ -28,6 +28,7 @@ class Provider:
     Attributes:
         issuer: its address, once it is served.
         claims: what its next ID token says besides the usual.
+        codes: what it has given out and nobody has redeemed, and what was asked for.
         signs_with: a key, its own if it is honest.
     """
 
@@ -35,7 +36,7 @@ class Provider:
         self.issuer = ""
         self._key = new_key()
         self.be_honest()
-        self._codes: dict[str, dict[str, str]] = {}
+        self.codes: dict[str, dict[str, str]] = {}
         self.app = FastAPI()
         self.app.get("/.well-known/openid-configuration")(self.metadata)
         self.app.get("/keys")(self.keys)
@@ -66,7 +67,7 @@ class Provider:
         assert (asked["response_type"], asked["client_id"], asked["code_challenge_method"]) == ("code", CLIENT, "S256")
         assert "openid" in asked["scope"].split()
         code = secrets.token_urlsafe()
-        self._codes[code] = asked
+        self.codes[code] = asked
         back = urlencode({"code": code, "state": asked["state"], "iss": self.issuer})
         return RedirectResponse(f"{asked['redirect_uri']}?{back}")
 
@@ -78,7 +79,7 @@ class Provider:
         code_verifier: Annotated[str, Form()],
         grant_type: Annotated[str, Form()],
     ) -> JSONResponse:
-        asked = self._codes.pop(code, None)
+        asked = self.codes.pop(code, None)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(code_verifier.encode()).digest()).rstrip(b"=").decode()
         basic = "Basic " + base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
         good = (

@@ -157,3 +157,11 @@ def test_people_can_log_in_at_a_development_server_from_elsewhere(bench: Bench, 
         cookie = entered.headers["set-cookie"].partition(";")[0]
         assert stage.http.get("/v2/runs", headers=elsewhere | {"Cookie": cookie}).status_code == 200
         assert stage.http.get("/users", headers=elsewhere | {"Cookie": cookie}).status_code == 403
+
+
+def test_a_proxy_may_ask_for_this_server_by_another_name_than_browsers_do(database_url: str) -> None:
+    bench = Bench(database_url, inngest_public_url="https://jobs.example.com")
+    with staged(bench) as stage:
+        assert stage.http.post("/v0/gql", json=QUERY, headers={"Origin": "https://jobs.example.com"}).status_code == 200
+        assert stage.http.post("/v0/gql", json=QUERY, headers={"Origin": EVIL}).status_code == 403
+    bench.close()

@@ -7,7 +7,8 @@ from fastapi.responses import RedirectResponse, Response
 
 from inngest_celery.server.access import audit, logins
 from inngest_celery.server.access.admitting import admit
-from inngest_celery.server.access.oidc import Attempt, Provider
+from inngest_celery.server.access.oidc import Provider
+from inngest_celery.server.access.oidc_attempt import Attempt
 from inngest_celery.server.access.pages.login import begin, form, local
 from inngest_celery.server.access.roles import Person, Role
 from inngest_celery.server.access.sessions import cookie_name, needs_secure
