@@ -13,7 +13,7 @@ from inngest_celery.engine.durations import duration, format_duration
 from inngest_celery.server.dashboard import charts
 from inngest_celery.server.dashboard.charts import Chart, Mark
 from inngest_celery.server.dashboard.figures import PERCENTS, Figures, Sample, figures_of, sample
-from inngest_celery.server.dashboard.rendering import status_name
+from inngest_celery.server.rendering import status_name
 from inngest_celery.store import statistics
 from inngest_celery.store.rows import RunStatus
 
