@@ -14,8 +14,7 @@ from inngest_celery.cli.group import Failure, HasApp, Target, runtime_for
 from inngest_celery.cli.stack import BUILT_IN
 
 if TYPE_CHECKING:
-    from inngest_celery.server.access.audit import Entry
-    from inngest_celery.server.access.roles import Person
+    from inngest_celery.worker.auditing import Entry
     from inngest_celery.worker.runtime import Runtime
 
 
@@ -39,24 +38,22 @@ def access_runtime(target: HasApp) -> Iterator[Runtime]:
         yield runtime
 
 
-def operator() -> Person:
-    """Give whoever runs this command, for the audit log: whoever has the database's password may do everything."""
-    from inngest_celery.server.access.roles import Person, Role
-
+def operator() -> str:
+    """Give the name of whoever runs this command, as this machine knows it."""
     try:
-        name = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):
-        name = "unknown"
-    return Person(name[:100], Role.ADMIN, "command_line")
+        return "unknown"
 
 
 def recorded(
     runtime: Runtime, action: str, subject: str, details: Mapping[str, object] | None = None
 ) -> AbstractContextManager[Entry]:
-    """Write into the audit log what a command is about to do."""
-    from inngest_celery.server.access import audit
+    """Write into the audit log what a command is about to do. Who has the database's password may do everything."""
+    from inngest_celery.worker import auditing
 
-    return audit.record(runtime, operator(), action, subject, details)
+    actor = auditing.Actor(operator(), "command_line", "admin")
+    return auditing.begin(runtime, actor, action, subject, details)
 
 
 def ask_password() -> str:
