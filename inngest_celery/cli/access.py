@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def server_runtime(target: HasApp) -> Iterator[Runtime]:
+    """Give the runtime of the server that is meant: that of ``start`` without an app, where ``-A`` names none."""
+    if isinstance(target, Target) and not target.name:
+        target.name = BUILT_IN
+    with runtime_for(target) as runtime:
+        yield runtime
+
+
+@contextmanager
 def access_runtime(target: HasApp) -> Iterator[Runtime]:
-    """Give the runtime whose users are meant: that of ``start`` without an app, where ``-A`` names none.
+    """Give the same, once it is certain that passwords and tokens can be made here.
 
     Raises:
         Failure: what the HTTP server takes is not installed (``server_missing``).
@@ -32,9 +41,7 @@ def access_runtime(target: HasApp) -> Iterator[Runtime]:
     except ImportError as error:
         missing = f"This is about the HTTP server ({error.name} is missing): {HOW_TO_INSTALL}."
         raise Failure("server_missing", missing) from error
-    if isinstance(target, Target) and not target.name:
-        target.name = BUILT_IN
-    with runtime_for(target) as runtime:
+    with server_runtime(target) as runtime:
         yield runtime
 
 
