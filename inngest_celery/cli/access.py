@@ -14,14 +14,22 @@ from inngest_celery.cli.group import Failure, HasApp, Target, runtime_for
 from inngest_celery.cli.stack import BUILT_IN
 
 if TYPE_CHECKING:
-    from inngest_celery.server.access.audit import Entry
-    from inngest_celery.server.access.roles import Person
+    from inngest_celery.worker.auditing import Entry
     from inngest_celery.worker.runtime import Runtime
 
 
 @contextmanager
+def server_runtime(target: HasApp) -> Iterator[Runtime]:
+    """Give the runtime of the server that is meant: that of ``start`` without an app, where ``-A`` names none."""
+    if isinstance(target, Target) and not target.name:
+        target.name = BUILT_IN
+    with runtime_for(target) as runtime:
+        yield runtime
+
+
+@contextmanager
 def access_runtime(target: HasApp) -> Iterator[Runtime]:
-    """Give the runtime whose users are meant: that of ``start`` without an app, where ``-A`` names none.
+    """Give the same, once it is certain that passwords and tokens can be made here.
 
     Raises:
         Failure: what the HTTP server takes is not installed (``server_missing``).
@@ -33,30 +41,26 @@ def access_runtime(target: HasApp) -> Iterator[Runtime]:
     except ImportError as error:
         missing = f"This is about the HTTP server ({error.name} is missing): {HOW_TO_INSTALL}."
         raise Failure("server_missing", missing) from error
-    if isinstance(target, Target) and not target.name:
-        target.name = BUILT_IN
-    with runtime_for(target) as runtime:
+    with server_runtime(target) as runtime:
         yield runtime
 
 
-def operator() -> Person:
-    """Give whoever runs this command, for the audit log: whoever has the database's password may do everything."""
-    from inngest_celery.server.access.roles import Person, Role
-
+def operator() -> str:
+    """Give the name of whoever runs this command, as this machine knows it."""
     try:
-        name = getpass.getuser()
+        return getpass.getuser()
     except (KeyError, OSError):
-        name = "unknown"
-    return Person(name[:100], Role.ADMIN, "command_line")
+        return "unknown"
 
 
 def recorded(
     runtime: Runtime, action: str, subject: str, details: Mapping[str, object] | None = None
 ) -> AbstractContextManager[Entry]:
-    """Write into the audit log what a command is about to do."""
-    from inngest_celery.server.access import audit
+    """Write into the audit log what a command is about to do. Who has the database's password may do everything."""
+    from inngest_celery.worker import auditing
 
-    return audit.record(runtime, operator(), action, subject, details)
+    actor = auditing.Actor(operator(), "command_line", "admin")
+    return auditing.begin(runtime, actor, action, subject, details)
 
 
 def ask_password() -> str:

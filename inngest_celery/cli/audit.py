@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inngest_celery.cli.access import access_runtime
+from inngest_celery.cli.access import server_runtime
 from inngest_celery.cli.group import HasApp
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def list_(
     from inngest_celery.cli import output
     from inngest_celery.store import audit as rows
 
-    with access_runtime(target) as runtime, runtime.database.autocommit() as connection:
+    with server_runtime(target) as runtime, runtime.database.autocommit() as connection:
         found = rows.page(connection, rows.AuditFilter(actor, action, subject), limit, before)
     if as_json:
         output.print_json([_as_json(row, outcome) for row, outcome in found])

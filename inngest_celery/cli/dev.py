@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     envvar="INNGEST_ALLOWED_HOST",
     metavar="NAME",
     help="Be open to whoever asks for this server by this name, from whatever machine, and not to this machine only: "
-    "the name of a container, or host.docker.internal. Repeat it for several; * is any.",
+    "localhost for a container whose port is published, the container's name, or host.docker.internal. Repeat it for "
+    "several; * is any.",
 )
 @click.option("--no-discovery", is_flag=True, envvar="INNGEST_NO_DISCOVERY", help="Do not look for apps.")
 @click.option("--no-poll", is_flag=True, envvar="INNGEST_NO_POLL", help="Ask only apps in error whether they changed.")
@@ -125,8 +126,9 @@ def _say_who_may(host: str, allowed_hosts: tuple[str, ...]) -> None:
     """Say that whoever listens to other machines is not open to them yet."""
     if host not in ("127.0.0.1", "localhost", "::1") and not allowed_hosts:
         click.echo(
-            "Apps on other machines may register and send events. To look at runs and act on them from there, give "
-            "--allowed-host\nand the name that this server goes by, or add a user: inngest-celery users add NAME\n"
+            "Apps on other machines may register and send events. To look at runs and act on them from there, or from "
+            "outside\nof this container, give --allowed-host and the name that browsers ask for, as in --allowed-host "
+            "localhost,\nor add a user: inngest-celery users add NAME\n"
         )
 
 

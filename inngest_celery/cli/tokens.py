@@ -44,7 +44,7 @@ def create(target: HasApp, name: str, scopes: tuple[str, ...], expires: str | No
         from inngest_celery.server.access import api_tokens
 
         with recorded(runtime, "token.create", name, {"scopes": list(scopes)}) as entry:
-            made = api_tokens.create(runtime, name, scopes, created_by=operator().name, lasts_ms=lasts_ms)
+            made = api_tokens.create(runtime, name, scopes, created_by=operator(), lasts_ms=lasts_ms)
             entry.tell(token=made.row.id)
     if as_json:
         output.print_json({**_as_json(made.row), "token": made.secret})

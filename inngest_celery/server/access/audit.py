@@ -1,76 +1,19 @@
-"""The log of what was done by whom. An action that has happened is never missing from it.
-
-So an entry is committed before its action begins, and what has become of it is added afterwards::
-
-    with audit.record(request, person, "run.cancel", run_id):
-        cancel(run_id)
-
-A process that dies in between leaves an entry without an outcome: whoever reads the log looks at the subject.
-Entries say what was done to what, and never what was in it: no payloads, outputs, expressions or secrets.
-"""
+"""The log of what people and programs do at the server, see :mod:`inngest_celery.worker.auditing`."""
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Final
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import HTTPConnection
 
-from inngest_celery import ids
 from inngest_celery.server.access.roles import Person
 from inngest_celery.server.state import Server, server_of
-from inngest_celery.store import audit as rows
-from inngest_celery.store.conflicts import retried
-from inngest_celery.worker.runtime import Runtime
-
-logger = logging.getLogger(__name__)
-
-DONE: Final = "done"
-_MOST_ADDRESS, _MOST_SUBJECT = 64, 255
-
-
-class Entry:
-    """An entry that is in the log. As a context manager it adds what becomes of the action within.
-
-    Attributes:
-        id: a ULID.
-    """
-
-    def __init__(self, runtime: Runtime, entry_id: str) -> None:
-        self.id = entry_id
-        self._runtime = runtime
-        self._told: dict[str, object] = {}
-
-    def tell(self, **details: object) -> None:
-        """Add to the outcome what came of the action, such as the id of a new run."""
-        self._told.update(details)
-
-    def __enter__(self) -> Entry:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        outcome = DONE if error is None else str(getattr(error, "code", type(error).__name__))
-        try:
-            self._add(outcome)
-        except SQLAlchemyError as lost:
-            # The action is as it is; that it was begun stands in the log.
-            logger.error("The outcome of %s is not in the log: %s", self.id, lost, extra={"action": "audit_incomplete"})
-
-    @retried
-    def _add(self, outcome: str) -> None:
-        row = _outcome(self._runtime, self.id, outcome, self._told)
-        with self._runtime.database.transaction() as connection:
-            rows.add_outcome(connection, row)
+from inngest_celery.worker import auditing
+from inngest_celery.worker.auditing import Actor, Entry
 
 
 def record(
-    where: HTTPConnection | Server | Runtime,
+    where: HTTPConnection | Server,
     person: Person,
     action: str,
     subject: str = "",
@@ -80,8 +23,10 @@ def record(
 ) -> Entry:
     """Write into the log what somebody is about to do, in a transaction of its own, before it is done.
 
+    As a context manager the entry adds what has become of the action within: ``done``, or the code of the error.
+
     Args:
-        where: the request, whose address is noted; or a server or its runtime.
+        where: the request, whose address is noted; or the server.
         person: who.
         action: what, as ``run.cancel``.
         subject: what it is done to: an id or a name.
@@ -95,35 +40,8 @@ def record(
 
     Mirrors https://www.inngest.com/docs/platform/manage/audit-trail
     """
-    runtime, address = _place(where)
-    shown = {"token_id": person.token_id} if person.token_id else {}
-    now = runtime.clock.now()
-    row = rows.AuditRow(
-        id=ids.new(now),
-        at=now,
-        actor=person.name,
-        kind=person.kind,
-        role=person.role.label,
-        address=address[:_MOST_ADDRESS],
-        action=action,
-        subject=subject[:_MOST_SUBJECT],
-        details=json.dumps({**shown, **(details or {})}),
-    )
-    _store(runtime, row, None if outcome is None else _outcome(runtime, row.id, outcome, {}))
-    return Entry(runtime, row.id)
-
-
-@retried
-def _store(runtime: Runtime, row: rows.AuditRow, outcome: rows.OutcomeRow | None) -> None:
-    with runtime.database.transaction() as connection:
-        rows.add(connection, row, outcome)
-
-
-def _outcome(runtime: Runtime, entry_id: str, outcome: str, details: Mapping[str, object]) -> rows.OutcomeRow:
-    return rows.OutcomeRow(entry_id, runtime.clock.now(), outcome[:64], json.dumps(dict(details)))
-
-
-def _place(where: HTTPConnection | Server | Runtime) -> tuple[Runtime, str]:
-    if isinstance(where, HTTPConnection):
-        return server_of(where).runtime, where.client.host if where.client else ""
-    return (where.runtime if isinstance(where, Server) else where), ""
+    address = where.client.host if isinstance(where, HTTPConnection) and where.client else ""
+    server = where if isinstance(where, Server) else server_of(where)
+    told = {"token_id": person.token_id} if person.token_id else {}
+    actor = Actor(person.name, person.kind, person.role.label, address)
+    return auditing.begin(server.runtime, actor, action, subject, {**told, **(details or {})}, outcome=outcome)

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["session", "token", "signing_key", "development", "command_line", "nobody"]
+Kind = Literal["session", "token", "signing_key", "development", "nobody"]
 
 
 class Role(enum.IntEnum):

@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from inngest_celery.server.access import audit
 from inngest_celery.server.access.roles import Person, Role
 from inngest_celery.server.graphql import schema as graphql
+from inngest_celery.server.options import Options
+from inngest_celery.server.state import Server
 from inngest_celery.store import audit as rows
 from inngest_celery.store import schema
 from inngest_celery.worker.runtime import runtime_of
@@ -95,14 +97,15 @@ def test_whatever_programs_change_stands_in_the_log_without_payloads(run_id: str
 
 
 def test_an_entry_is_there_before_its_action_and_its_outcome_after_it(bench: Bench) -> None:
-    runtime, ada = runtime_of(bench.app), Person("ada", Role.ADMIN, "session")
+    runtime = runtime_of(bench.app)
+    server, ada = Server(runtime, Options()), Person("ada", Role.ADMIN, "session")
     bench.inline.drain()
-    with audit.record(runtime, ada, "run.rerun", "RUN", {"from_step": "s"}) as entry:
+    with audit.record(server, ada, "run.rerun", "RUN", {"from_step": "s"}) as entry:
         assert [(row.action, outcome) for row, outcome in entries(bench)] == [("run.rerun", None)]
         entry.tell(run_id="NEW")
-    with pytest.raises(ZeroDivisionError), audit.record(runtime, ada, "run.cancel", "x" * 300):
+    with pytest.raises(ZeroDivisionError), audit.record(server, ada, "run.cancel", "x" * 300):
         raise ZeroDivisionError
-    audit.record(runtime, ada, "login", outcome="login_failed")
+    audit.record(server, ada, "login", outcome="login_failed")
     told = [(row.action, outcome.outcome if outcome else None) for row, outcome in entries(bench)]
     assert told == [("login", "login_failed"), ("run.cancel", "ZeroDivisionError"), ("run.rerun", "done")]
     row, outcome = entries(bench)[2]
@@ -122,12 +125,11 @@ def test_an_entry_is_there_before_its_action_and_its_outcome_after_it(bench: Ben
 KILLED = """
 import os, signal, sys
 from celery import Celery
-from inngest_celery.server.access import audit
-from inngest_celery.server.access.roles import Person, Role
+from inngest_celery.worker import auditing
 from inngest_celery.worker.runtime import runtime_of
 app = Celery(broker="memory://")
 app.conf.inngest_database_url = sys.argv[1]
-with audit.record(runtime_of(app), Person("ada", Role.ADMIN, "session"), "run.cancel", "RUN"):
+with auditing.begin(runtime_of(app), auditing.Actor("ada", "session", "admin"), "run.cancel", "RUN"):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

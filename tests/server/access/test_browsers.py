@@ -118,6 +118,9 @@ def test_a_name_that_a_website_has_had_resolved_to_this_machine_is_refused(bench
         for path in ("/v0/gql", "/fn/register"):
             answer = stage.http.post(path, json=QUERY, headers=as_page)
             assert (answer.status_code, answer.json()["code"]) == (403, "host_refused")
+        page = stage.http.get("/account", headers=rebound | {"Accept": "text/html"})
+        assert page.headers["location"] == "/login?next=%2Faccount"
+        assert "--allowed-host" in stage.http.get("/login", headers=rebound).text
         assert stage.http.get("/dev", headers={"Host": "inngest:8288"}).status_code == 200, "SDKs in containers ask"
 
 

@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.routing import APIWebSocketRoute, iter_route_contexts
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from inngest_celery.server.access import Guard, Role, person_of
@@ -125,11 +124,8 @@ def routes_of(app: FastAPI) -> Iterator[str]:
     for route in iter_route_contexts(app.routes):
         if isinstance(route.original_route, APIWebSocketRoute):
             yield f"WS {route.path}"
-        elif isinstance(route.original_route, Mount):
-            yield f"MOUNT {route.path}"
         else:
-            # A mount, whose routes were none of these, would fail here.
-            yield from (f"{method} {route.path}" for method in sorted(route.methods or ["?"]))
+            yield from (f"{method} {route.path}" for method in sorted(route.methods or ["MOUNT"]))
 
 
 def rank_of(route: str) -> int | None:
@@ -143,7 +139,7 @@ def rank_of(route: str) -> int | None:
     if route in OPERATOR:
         return 2
     method, _, path = route.partition(" ")
-    assert method == "GET" or route in VIEWER_WRITES or path.endswith("{path:path}"), f"whom is {route} for?"
+    assert method in ("GET", "MOUNT") or route in VIEWER_WRITES or path.endswith("{path:path}"), f"whom is {route} for?"
     return 1
 
 
@@ -173,7 +169,7 @@ def test_every_route_lets_in_whom_it_is_for_and_nobody_else(guarded: Guarded, be
         address = address.replace("{", "").replace("}", "")
         for name, client in clients.items():
             # What goes on for ever is not waited for.
-            with client.stream(method, address) as answer:
+            with client.stream(method.replace("MOUNT", "GET"), address) as answer:
                 status = answer.status_code
             let_in = name == "sdk" if rank is None else RANKS[name] >= rank
             # What is asked for is not there, or malformed; but that is told only to those who may know.

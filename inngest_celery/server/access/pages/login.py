@@ -84,6 +84,7 @@ def form(request: Request, next: str, problem: str = "", status: int = 200) -> R
     return page(
         request, "login.html", status, next=local(next), problem=problem, anybody=anybody,
         provider=urlsplit(issuer).hostname if issuer else None,
+        development=server.options.development,
         insecure=request.url.scheme == "http" and not is_loopback(host_of(request)),
     )  # fmt: skip
 
