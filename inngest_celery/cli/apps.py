@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from inngest_celery.cli.access import recorded
 from inngest_celery.cli.completion import AppId
 from inngest_celery.cli.group import Failure, HasApp, runtime_for
 
@@ -54,7 +55,8 @@ def sync(target: HasApp, url: str) -> None:
         from inngest_celery.store import apps as app_rows
 
         try:
-            syncing.sync(server, url)
+            with recorded(runtime, "app.sync", url):
+                syncing.sync(server, url)
         except ApiError as error:
             raise Failure(error.code, str(error)) from error
         with runtime.database.autocommit() as connection:
@@ -77,7 +79,9 @@ def remove(target: HasApp, app_id: str) -> None:
         server = _server(runtime)
         from inngest_celery.server import registration
 
-        if not registration.remove(server, app_id):
+        with recorded(runtime, "app.remove", app_id):
+            removed = registration.remove(server, app_id)
+        if not removed:
             raise AppNotRegisteredError(app_id)
     click.echo(f"{app_id} is removed.")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from inngest_celery.cli.access import recorded
 from inngest_celery.cli.choosing import RunChoice, choosing_runs
 from inngest_celery.cli.group import Failure, HasApp, runtime_for
 
@@ -51,7 +52,9 @@ def cancel(
         number = _count(runtime, chosen)
         if not _goes_on(number, "cancelled", dry_run=dry_run, yes=yes, as_json=as_json):
             return
-        end = _through(bulk.cancel(runtime, chosen, reason), "Cancelling", number)
+        with recorded(runtime, "runs.cancel", "", {"chosen": number}) as entry:
+            end = _through(bulk.cancel(runtime, chosen, reason), "Cancelling", number)
+            entry.tell(cancelled=end.done)
     if as_json:
         output.print_json({"chosen": end.chosen, "cancelled": end.done, "ended_before": end.before})
     else:
@@ -94,7 +97,9 @@ def replay(
         if not _goes_on(number, "run again", dry_run=dry_run, yes=yes, as_json=as_json):
             return
         click.echo(f"Replay {replay_id}. If it is interrupted, go on with the same and --resume {replay_id}", err=True)
-        end = _through(bulk.replay(runtime, chosen, replay_id), "Starting", number)
+        with recorded(runtime, "runs.replay", "", {"chosen": number, "replay": replay_id}) as entry:
+            end = _through(bulk.replay(runtime, chosen, replay_id), "Starting", number)
+            entry.tell(started=end.done)
     _print_replay(end, replay_id, as_json=as_json)
     if end.refused:
         click.get_current_context().exit(1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from inngest_celery.cli.access import recorded
 from inngest_celery.cli.completion import FunctionId
 from inngest_celery.cli.group import Failure, HasApp, runtime_for
 from inngest_celery.cli.invoke import invoke
@@ -85,7 +86,9 @@ def pause(target: HasApp, function_id: str, hold: bool) -> None:
     from inngest_celery.worker.control import Control
 
     with runtime_for(target) as runtime:
-        Control(runtime.app).pause(function_id, "hold" if hold else "skip")
+        mode: Literal["hold", "skip"] = "hold" if hold else "skip"
+        with recorded(runtime, "function.pause", function_id, {"mode": mode}):
+            Control(runtime.app).pause(function_id, mode)
     click.echo(f"{function_id} is paused: new runs are {'held' if hold else 'skipped'}.")
 
 
@@ -96,7 +99,7 @@ def resume(target: HasApp, function_id: str) -> None:
     """Let a function start runs again, those that were held first."""
     from inngest_celery.worker.control import Control
 
-    with runtime_for(target) as runtime:
+    with runtime_for(target) as runtime, recorded(runtime, "function.resume", function_id):
         Control(runtime.app).resume(function_id)
     click.echo(f"{function_id} starts runs.")
 
@@ -112,7 +115,8 @@ def drain(target: HasApp, function_id: str, wait: bool, timeout: float | None) -
 
     with runtime_for(target) as runtime:
         control = Control(runtime.app)
-        control.drain(function_id)
+        with recorded(runtime, "function.drain", function_id):
+            control.drain(function_id)
         click.echo(f"{function_id} is being drained: new runs are skipped.")
         if not wait:
             return
@@ -132,14 +136,10 @@ def archive(target: HasApp, function_id: str) -> None:
     Remove it from the code too, but not before its last run has ended: a worker that has it in its code registers it
     anew when it starts.
     """
-    from inngest_celery.store import functions as function_rows
+    from inngest_celery.worker.control import Control
 
-    with runtime_for(target) as runtime, runtime.database.transaction() as connection:
-        if not function_rows.archive(connection, function_id, runtime.clock.now()):
-            raise Failure(
-                "function_not_found",
-                f"No function {function_id!r} is registered, or it is archived. `functions list` shows all.",
-            )
+    with runtime_for(target) as runtime, recorded(runtime, "function.archive", function_id):
+        Control(runtime.app).archive(function_id)
     click.echo(f"{function_id} is archived.")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from inngest_celery.cli.access import recorded
 from inngest_celery.cli.group import HasApp, runtime_for
 
 if TYPE_CHECKING:
@@ -79,9 +80,11 @@ def set_(
 
     period_ms, for_ms = _milliseconds("--period", period), _milliseconds("--for", lasting)
     with runtime_for(target) as runtime:
-        stored, told = Limits(runtime.app).set(
-            function_id, policy, limit, period_ms=period_ms, burst=burst, for_ms=for_ms
-        )
+        details = {"policy": policy, "limit": limit, "for_ms": for_ms}
+        with recorded(runtime, "limit.set", function_id, details):
+            stored, told = Limits(runtime.app).set(
+                function_id, policy, limit, period_ms=period_ms, burst=burst, for_ms=for_ms
+            )
     until = f"until {instant(stored.expires_at)}" if stored.expires_at else "until it is reset"
     click.echo(f"{function_id} {policy}: {limit_in_words(policy, json.loads(stored.config))}, {until}.")
     if not told:
@@ -96,7 +99,7 @@ def reset(target: HasApp, function_id: str, policy: str) -> None:
     """Let what the code says hold again."""
     from inngest_celery.worker.limits import Limits
 
-    with runtime_for(target) as runtime:
+    with runtime_for(target) as runtime, recorded(runtime, "limit.reset", function_id, {"policy": policy}):
         dropped, told = Limits(runtime.app).reset(function_id, policy)
     was = "" if dropped else " Nothing else was set."
     click.echo(f"{function_id} {policy}: what the code says holds.{was}")

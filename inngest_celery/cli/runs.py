@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from inngest_celery.cli.access import recorded
 from inngest_celery.cli.choosing import RunChoice, choosing_runs
 from inngest_celery.cli.group import HasApp, runtime_for
 from inngest_celery.cli.inputs import read_list
@@ -106,7 +107,7 @@ def cancel(target: HasApp, run_id: str, reason: str) -> None:
     """
     from inngest_celery.worker.runs import Runs
 
-    with runtime_for(target) as runtime:
+    with runtime_for(target) as runtime, recorded(runtime, "run.cancel", run_id):
         Runs(runtime.app).cancel(run_id, reason)
     click.echo(f"{run_id} is cancelled.")
 
@@ -131,8 +132,11 @@ def rerun(target: HasApp, run_id: str, from_step: str | None, step_input: str | 
     if step_input is not None and from_step is None:
         raise click.UsageError("--input is what a step is called with: say which one with --from-step.")
     given = None if step_input is None else read_list(step_input, "--input")
-    with runtime_for(target) as runtime:
-        click.echo(rerunning.rerun(runtime, run_id, from_step=from_step, step_input=given))
+    details = {"step": from_step} if from_step else None
+    with runtime_for(target) as runtime, recorded(runtime, "run.rerun", run_id, details) as entry:
+        new_id = rerunning.rerun(runtime, run_id, from_step=from_step, step_input=given)
+        entry.tell(run_id=new_id)
+    click.echo(new_id)
 
 
 @runs.command()

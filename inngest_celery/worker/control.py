@@ -79,6 +79,19 @@ class Control:
         self._release(function_id)
         self._set(function_id, DRAIN)
 
+    @retried
+    def archive(self, function_id: str) -> None:
+        """Let a function that is gone from the code start no more runs. The runs that it has go on.
+
+        A worker that has it in its code registers it anew when it starts.
+
+        Raises:
+            FunctionNotRegisteredError: there is no such function, or it is archived already.
+        """
+        with self._runtime.database.transaction() as connection:
+            if not functions.archive(connection, function_id, self._runtime.clock.now()):
+                raise FunctionNotRegisteredError(function_id)
+
     def wait_until_idle(self, function_id: str, timeout: float | None = None) -> None:
         """Wait until a function has nothing left to do. One that is not drained may have new runs at once.
 

@@ -100,7 +100,22 @@ def test_a_run_shows_when_it_did_what(page: Page, stage: Stage) -> None:
     expect(page.locator("h1")).to_contain_text("order")
 
 
-PAGES = ("/runs", "/events", "/apps", "/failures", "/runs/{run}?step={step}", "/events/{event}", "/runs/unknown")
+PAGES = (
+    "/runs",
+    "/events",
+    "/functions",
+    "/functions/app-order",
+    "/apps",
+    "/workers",
+    "/failures",
+    "/account",
+    "/users",
+    "/tokens",
+    "/audit",
+    "/runs/{run}?step={step}",
+    "/events/{event}",
+    "/runs/unknown",
+)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -12,7 +12,7 @@ from inngest_celery.engine.arrival import Arrival
 from inngest_celery.engine.spec import FunctionSpec
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
-from inngest_celery.worker import tasks
+from inngest_celery.worker import routing
 from tests.functions.bench import Bench
 
 pytestmark = pytest.mark.databases("sqlite")
@@ -47,7 +47,7 @@ def one_a_bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
         bench.calls["asked"] += 1
         return asked.setdefault(spec.id, arrival.event.id) == arrival.event.id
 
-    monkeypatch.setattr(tasks, "no_rate_limit", first_only)
+    monkeypatch.setattr(routing, "no_rate_limit", first_only)
     return bench
 
 

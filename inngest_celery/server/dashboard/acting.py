@@ -9,11 +9,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from inngest_celery.server.access import Operator, Person, audit
-from inngest_celery.server.access.audit import Entry
+from inngest_celery.worker.auditing import Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class ActingPerson:
     """Somebody who may act."""
 
     request: Request
@@ -27,8 +27,8 @@ class Actor:
         return audit.record(self.request, self.person, action, subject, details)
 
 
-def _actor(request: Request, person: Operator) -> Actor:
-    return Actor(request, person)
+def _acting(request: Request, person: Operator) -> ActingPerson:
+    return ActingPerson(request, person)
 
 
-Acting = Annotated[Actor, Depends(_actor)]
+Acting = Annotated[ActingPerson, Depends(_acting)]

@@ -17,11 +17,9 @@ from inngest_celery.server.dashboard.function import function_row, in_code
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Serving
 from inngest_celery.settings import SettingsError
-from inngest_celery.store import functions, runs
-from inngest_celery.store.conflicts import retried
-from inngest_celery.worker.control import Control
+from inngest_celery.store import runs
+from inngest_celery.worker.control import Control, FunctionNotRegisteredError
 from inngest_celery.worker.limits import LimitInvalidError, LimitNotFoundError, Limits
-from inngest_celery.worker.runtime import Runtime
 
 router = APIRouter(prefix="/functions/{function_id:path}")
 
@@ -65,17 +63,12 @@ def archive(server: Serving, acting: Acting, function_id: str) -> Response:
     if in_code(server, row):
         text = "The function is in the code, and would be registered again: remove it there first, or pause it."
         return _back(row.id, text, failed=True)
-    with acting.does("function.archive", row.id):
-        archived = _archive(server.runtime, row.id)
-    if not archived:
+    try:
+        with acting.does("function.archive", row.id):
+            Control(server.runtime.app).archive(row.id)
+    except FunctionNotRegisteredError:
         return _back(row.id, "The function is archived already.", failed=True)
     return _back(row.id, "The function is archived: it starts no more runs, and those that it has go on.")
-
-
-@retried
-def _archive(runtime: Runtime, function_id: str) -> bool:
-    with runtime.database.transaction() as connection:
-        return functions.archive(connection, function_id, runtime.clock.now())
 
 
 @router.post("/invoke")
