@@ -185,3 +185,43 @@ def test_pages_work_without_scripts(browser: Browser, stage: Stage) -> None:
     page.get_by_role("button", name="Filter").click()
     assert page.locator("tbody tr").count() == 1
     context.close()
+
+
+def test_a_function_is_called_paused_and_resumed(page: Page, stage: Stage) -> None:
+    stage.start("shop/ship", n=1)
+    page.goto("/functions")
+    page.get_by_role("link", name="ship").first.click()
+    expect(page.locator("h1")).to_contain_text("active")
+    expect(page.locator(".charts svg").first).to_be_visible()
+    editor = page.get_by_label("Data of the event that it gets")
+    editor.fill("[1")
+    page.get_by_role("button", name="Invoke").click()
+    expect(page.locator(".problem")).not_to_be_empty()
+    editor.fill('{"n": 2}')
+    page.get_by_role("button", name="Invoke").click()
+    expect(page.get_by_role("status")).to_contain_text("called")
+    stage.drain()
+    expect(page.locator("h1 .badge")).to_have_text("completed")
+
+    page.goto("/functions/app-ship")
+    page.get_by_role("button", name="Pause, hold new runs").click()
+    expect(page.get_by_role("status")).to_contain_text("held")
+    held = stage.start("shop/ship", n=3)
+    page.reload()
+    expect(page.locator("main")).to_contain_text("held until the function is resumed")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("h1")).to_contain_text("active")
+    stage.drain()
+    assert stage.bench.get(held).status is RunStatus.COMPLETED
+    page.get_by_role("button", name="Pause, skip new runs").click()
+    expect(page.locator("h1")).to_contain_text("skip")
+    assert stage.start("shop/ship", n=4).status is RunStatus.SKIPPED
+    page.get_by_role("button", name="Drain").click()
+    expect(page.get_by_role("status")).to_contain_text("ends the runs that it has")
+
+
+def test_workers_are_asked_once_the_page_is_there(page: Page, stage: Stage) -> None:
+    page.goto("/workers")
+    expect(page.locator("main")).to_contain_text("nobody")
+    # It asks by itself, and nobody is there.
+    expect(page.locator("#asked")).to_contain_text("No worker answers")

@@ -39,10 +39,14 @@ def test_a_raised_limit_lets_go_what_waits_and_reverts(limited: Limited) -> None
     limited.worker(pool="threads", concurrency=4)
     limited.send("one", 6, seconds=0.05)
     limited.wait_for_bodies(1)
-    waiting = [run.id for run in limited.client.runs.list(function_id="limited-one")]
-    wait_until(lambda: "in line" in command("why", waiting[0], "--timeout", "0"), message="a run in line")
     [executing] = {body.run for body in limited.bodies()}
-    assert executing in command("why", next(run for run in waiting if run != executing), "--timeout", "0")
+
+    def in_line() -> bool:
+        runs = [run.id for run in limited.client.runs.list(function_id="limited-one") if run.id != executing]
+        said = command("why", runs[0], "--timeout", "0") if runs else ""
+        return "in line" in said and executing in said
+
+    wait_until(in_line, message="a run in line behind the one that executes")
 
     sent = time.time()
     command("limits", "set", "limited-one", "concurrency.0", "--limit", "3", "--for", "3s")

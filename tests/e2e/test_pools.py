@@ -102,7 +102,8 @@ def test_events_can_be_switched_on_later(open_shop: OpenShop) -> None:
     shop = open_shop()
     shop.worker(pool="prefork", concurrency=1)
     with task_events(shop.celery) as tasks:
-        [answer] = shop.celery.control.enable_events(reply=True)
+        # On Redis a worker may hear of it a moment later than it says that it is ready.
+        [answer] = wait_until(lambda: shop.celery.control.enable_events(reply=True), message="the worker's answer")
         assert "ok" in next(iter(answer.values()))
 
         def shown() -> bool:

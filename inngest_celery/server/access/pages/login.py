@@ -40,11 +40,11 @@ def log_in(
     try:
         user = logins.check(request, name, password)
     except logins.TooManyAttempts as error:
-        answer = form(request, next, str(error), 429)
+        answer = form(request, next, str(error), 429, name=name)
         answer.headers["Retry-After"] = str(error.wait_s)
         return answer
     if user is None:
-        return form(request, next, "This is not the name and password of anybody who may log in.", 401)
+        return form(request, next, "This is not the name and password of anybody who may log in.", 401, name=name)
     return begin(request, user, next)
 
 
@@ -75,14 +75,14 @@ def begin(request: Request, user: UserRow, next: str) -> Response:
     return answer
 
 
-def form(request: Request, next: str, problem: str = "", status: int = 200) -> Response:
-    """Give the page with the form."""
+def form(request: Request, next: str, problem: str = "", status: int = 200, *, name: str = "") -> Response:
+    """Give the page with the form; ``name`` was typed before."""
     server = server_of(request)
     with server.runtime.database.autocommit() as connection:
         anybody = users.any_at_all(connection)
     issuer = server.settings.oidc_issuer
     return page(
-        request, "login.html", status, next=local(next), problem=problem, anybody=anybody,
+        request, "login.html", status, next=local(next), name=name, problem=problem, anybody=anybody,
         provider=urlsplit(issuer).hostname if issuer else None,
         development=server.options.development,
         insecure=request.url.scheme == "http" and not is_loopback(host_of(request)),
