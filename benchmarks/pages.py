@@ -47,9 +47,9 @@ def pages(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, fl
             "events": "/events",
             "events of one name": "/events?name=bench/e3",
             "failures": "/failures",
-            # F "functions": "/functions",
-            # F "a function": "/functions/bench-f3",
-            # F             "a function's last 7 days": "/functions/bench-f3?last=7d",
+            "functions": "/functions",
+            "a function": "/functions/bench-f3",
+            "a function's last 7 days": "/functions/bench-f3?last=7d",
         }.items():
             say(f"asking for {name}")
             found[f"{name}: ms"] = _median_ms(http, path)

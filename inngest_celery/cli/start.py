@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("-P", "--pool", help="The worker's pool, as for celery worker: prefork for an app, else threads.")
 @click.option("-c", "--concurrency", type=int, help="The worker's processes or threads: 2 for an app.")
 @click.option("-l", "--loglevel", default="INFO", show_default=True, help="As for celery worker.")
-@click.option("--no-ui", is_flag=True, hidden=True)
+@click.option("--no-ui", is_flag=True, envvar="INNGEST_NO_UI", help="Serve no dashboard; log-ins and APIs stay.")
 @click.option("--tick", type=int, hidden=True, help="Nothing is polled here.")
 @click.pass_context
 def start(
@@ -101,7 +101,12 @@ def start(
     built_in = name == stacks.BUILT_IN
     keys = frozenset(key.strip() for given in event_keys for key in given.split(",") if key.strip())
     options = Options(
-        development=False, sdk_urls=sdk_urls, discovery=False, poll_interval=poll_interval, event_keys=keys
+        development=False,
+        sdk_urls=sdk_urls,
+        discovery=False,
+        poll_interval=poll_interval,
+        event_keys=keys,
+        dashboard=not no_ui,
     )
     with stacks.services(app, sqlite_dir) as stack:
         stacks.migrate(app)

@@ -94,8 +94,7 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
         app.include_router(router, responses=REFUSALS)
     app.include_router(v2.router, prefix="/v2")
     app.include_router(v2.router, prefix="/api/v2", include_in_schema=False)
-    if options.dashboard:
-        dashboard.install(app)
+    dashboard.install(app, pages=options.dashboard)
     app.include_router(documents.router)
     documents.document(app)
     endpoint = mcp.Endpoint(server, app)

@@ -11,6 +11,7 @@ workers carry out in the background, for one function and by what its event says
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -178,6 +179,19 @@ def replay(runtime: Runtime, chosen: Selection, replay_id: str) -> Iterator[Prog
         progress.looked_at += part.looked_at
         progress.chosen += len(part.runs)
         yield progress
+
+
+def for_a_while(seconds: float, steps: Iterator[Progress]) -> tuple[Progress, bool]:
+    """Go on until all is done or time is up; tell how far it came, and whether that is all.
+
+    Example: ``progress, complete = for_a_while(5.0, cancel(runtime, chosen, "by mistake"))``
+    """
+    give_up_at = time.monotonic() + seconds
+    progress = Progress()
+    for progress in steps:
+        if time.monotonic() > give_up_at:
+            return progress, False
+    return progress, True
 
 
 def _replay_one(runtime: Runtime, run_id: str, new_id: str, progress: Progress, *, was_done: bool) -> None:

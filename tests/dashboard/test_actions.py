@@ -78,6 +78,33 @@ def test_many_runs_are_cancelled_repeated_and_deleted(page: Page, stage: Stage) 
     expect(page.locator("tbody tr")).to_have_count(2)
 
 
+def test_all_runs_that_are_found_are_cancelled_and_repeated(page: Page, stage: Stage) -> None:
+    started = [stage.start("shop/ordered", n=number) for number in range(3)]
+    kept = stage.start("shop/ordered", n=7)
+    page.goto("/runs?where=event.data.n%20%3C%203")
+    page.get_by_role("link", name="cancel", exact=True).click()
+    expect(page.locator("h1")).to_have_text("Cancel 3 runs?")
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("status")).to_have_text("3 runs were cancelled.")
+    assert {stage.bench.get(run).status for run in started} == {RunStatus.CANCELLED}
+    assert stage.bench.get(kept).status is RunStatus.RUNNING
+
+    stage.bench.inline.clock.advance(1000)
+    page.get_by_role("link", name="run again").click()
+    expect(page.locator("h1")).to_have_text("Run again 3 runs?")
+    replay = page.locator("input[name=replay]").input_value()
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_role("status")).to_have_text("3 runs were started again.")
+    # It is sent once more.
+    again = {"action": "replay", "where": "event.data.n < 3"}
+    assert stage.http.post("/runs/many", params=again, data={"replay": replay}).status_code == 303
+    stage.drain()
+    assert len(stage.bench.rows(schema.run)) == 7
+
+    for path in ("/runs/many?action=cancel", "/runs/many?action=erase&where=true"):
+        assert stage.http.get(path).status_code == 400
+
+
 def test_a_form_that_is_sent_twice_repeats_a_run_once(stage: Stage) -> None:
     run = stage.start("shop/ship", n=1)
     form = {"run": run.id, "replay": "01JD0000000000000000000000"}

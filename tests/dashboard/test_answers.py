@@ -41,10 +41,16 @@ def counted(stage: Stage) -> Iterator[list[str]]:
 
 def test_a_page_costs_the_same_however_much_is_on_it(stage: Stage) -> None:
     def cost(path: str) -> int:
-        with counted(stage) as sent:
-            assert stage.http.get(path).status_code == 200
-        return len(sent)
+        # Of two: every few seconds the server looks at its apps, whatever is asked.
+        found: list[list[str]] = []
+        for _ in range(2):
+            with counted(stage) as sent:
+                assert stage.http.get(path).status_code == 200
+            found.append(sent)
+        statements[path] = min(found, key=len)
+        return len(statements[path])
 
+    statements: dict[str, list[str]] = {}
     run = stage.start("shop/ordered", n=0)
     pages = (*PAGES, f"/runs/{run.id}", f"/events/{run.event_id}")
     few = {path: cost(path) for path in pages}
@@ -55,7 +61,7 @@ def test_a_page_costs_the_same_however_much_is_on_it(stage: Stage) -> None:
         stage.start("shop/ship", n=number, lost=number % 2 == 0)
     stage.bench.finish(run)
     many = {path: cost(path) for path in pages}
-    more = {path: (few[path], many[path]) for path in pages if many[path] > few[path]}
+    more = {path: (few[path], statements[path]) for path in pages if many[path] > few[path]}
     assert not more
 
 

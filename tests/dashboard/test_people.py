@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -101,3 +102,15 @@ def test_a_viewer_looks_and_an_admin_lets_in(context: BrowserContext, browser: B
     operator.goto("/runs")
     assert operator.url.endswith("/login?next=%2Fruns")
     others.close()
+
+
+def test_a_server_may_do_without_pages(database_url: str) -> None:
+    bench = Bench(database_url, inngest_signing_key=KEY)
+    try:
+        with staged(bench, replace(CLOUD, dashboard=False)) as stage:
+            assert stage.http.get("/runs").status_code == 404
+            assert stage.http.get("/login").status_code == 200
+            assert stage.http.get("/static/style.css").status_code == 200
+            assert stage.http.get("/").status_code == 401
+    finally:
+        bench.close()

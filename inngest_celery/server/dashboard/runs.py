@@ -26,7 +26,7 @@ router = APIRouter()
 
 _ON_A_PAGE = 40
 # A search looks at so many runs for one page, and goes on from there on the next.
-_LOOKED_AT = 2_000
+_LOOKED_AT = 5_000
 _MOST_CHECKED = 500
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -61,7 +60,7 @@ def cancel(server: Server, given: CancelArguments) -> object:
     chosen = bulk.to_cancel(server.runtime, _selection(server, given))
     if given.dry_run:
         return _counted(bulk.count(server.runtime, chosen))
-    progress, complete = _for_a_while(bulk.cancel(server.runtime, chosen, given.reason))
+    progress, complete = bulk.for_a_while(_LONGEST_S, bulk.cancel(server.runtime, chosen, given.reason))
     return {"complete": complete, "cancelled": progress.done, "endedBefore": progress.before}
 
 
@@ -81,7 +80,7 @@ def replay(server: Server, given: ReplayArguments) -> object:
     chosen = bulk.to_replay(server.runtime, _selection(server, given), replay_id)
     if given.dry_run:
         return _counted(bulk.count(server.runtime, chosen))
-    progress, complete = _for_a_while(bulk.replay(server.runtime, chosen, replay_id))
+    progress, complete = bulk.for_a_while(_LONGEST_S, bulk.replay(server.runtime, chosen, replay_id))
     done = {"started": progress.done, "startedBefore": progress.before, "refused": dict(progress.refused)}
     return {"replayId": replay_id, "complete": complete, **done}
 
@@ -107,16 +106,6 @@ def _refuse_everything(given: Choice) -> None:
 
 
 def _counted(steps: Iterator[Progress]) -> dict[str, object]:
-    progress, complete = _for_a_while(steps)
+    progress, complete = bulk.for_a_while(_LONGEST_S, steps)
     advice = "Call it again with dryRun false to do it." if complete else "There are more; narrow the time."
     return {"dryRun": True, "complete": complete, "chosen": progress.chosen, "advice": advice}
-
-
-def _for_a_while(steps: Iterator[Progress]) -> tuple[Progress, bool]:
-    """Go on until all is done or time is up; tell how far it came, and whether that is all."""
-    give_up_at = time.monotonic() + _LONGEST_S
-    progress = Progress()
-    for progress in steps:
-        if time.monotonic() > give_up_at:
-            return progress, False
-    return progress, True

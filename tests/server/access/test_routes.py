@@ -81,6 +81,7 @@ OPERATOR = {
     "POST /runs/cancel",
     "POST /runs/replay",
     "POST /runs/delete",
+    "POST /runs/many",
     "POST /runs/{run_id}/cancel",
     "POST /runs/{run_id}/rerun",
     "POST /runs/{run_id}/delete",

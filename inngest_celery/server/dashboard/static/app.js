@@ -25,8 +25,8 @@ function listen() {
     source = new EventSource(part.dataset.live);
     source.address = part.dataset.live;
     source.addEventListener("changed", refresh);
-    // What has happened while the connection was away.
-    source.addEventListener("open", () => { if (source && source.was) refresh(); if (source) source.was = true; });
+    // What has happened since the page was made, or while the connection was away.
+    source.addEventListener("open", refresh);
   }
 }
 function refresh() {
@@ -87,10 +87,9 @@ let prefix = "";
 function move(by) {
   const rows = all("[data-row]");
   if (!rows.length) return;
-  const now = rows.findIndex((row) => row.classList.contains("at"));
+  // Where the focus is: that outlasts a part that has fetched itself anew.
+  const now = rows.findIndex((row) => row.contains(document.activeElement));
   const next = rows[Math.min(Math.max(now + by, 0), rows.length - 1)];
-  if (now >= 0) rows[now].classList.remove("at");
-  next.classList.add("at");
   const link = next.matches("[data-open]") ? next : one("[data-open]", next);
   link.focus();
   next.scrollIntoView({ block: "nearest" });
@@ -106,7 +105,7 @@ document.addEventListener("keydown", (event) => {
   const keys = {
     j: () => move(1),
     k: () => move(-1),
-    x: () => { const box = one(`.at :is(${CHECKS})`); if (box) box.click(); },
+    x: () => { const box = one(`[data-row]:focus-within :is(${CHECKS})`); if (box) box.click(); },
     g: () => { prefix = "g"; },
     "/": () => { const search = one("#search"); if (search) search.focus(); },
     "?": () => one("#help").showModal(),
