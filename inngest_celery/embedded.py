@@ -25,6 +25,7 @@ _KEEPER = Path(__file__).with_name("embedded_keeper.py")
 _POLL = 0.01
 _LOCK_TIMEOUT = 5.0
 _PORTS_TO_TRY = 3
+_PATIENCE_S, _PROBE_EVERY_S = 1.0, 0.02
 
 
 class EmbeddedError(RuntimeError):
@@ -169,7 +170,15 @@ class Embedded:
     def _former_port(self) -> int | None:
         text = self._port_file.read_text() if self._port_file.exists() else ""
         port = int(text) if text.isdigit() else 0
-        return port if 0 < port < 65536 and _is_free(port) else None
+        if not 0 < port < 65536:
+            return None
+        # Somebody's connection may have it for a moment, or what a killed server has left behind; workers know it.
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while not _is_free(port):
+            if time.monotonic() > give_up_at:
+                return None
+            time.sleep(_PROBE_EVERY_S)
+        return port
 
 
 def _binary() -> str:
