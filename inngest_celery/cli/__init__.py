@@ -13,6 +13,7 @@ COMMANDS = {
     "apps": "inngest_celery.cli.apps:apps",
     "audit": "inngest_celery.cli.audit:audit",
     "cancel": "inngest_celery.cli.bulk:cancel",
+    "cutover": "inngest_celery.cli.cutover:cutover",
     "dev": "inngest_celery.cli.dev:dev",
     "doctor": "inngest_celery.cli.doctor:doctor",
     "events": "inngest_celery.cli.events:events",
@@ -37,7 +38,7 @@ Exit status:
      a run did not complete (invoke --wait, runs wait, runs watch), some runs
      cannot be repeated (replay); or you were asked, and said no
   2  wrong usage, input or settings
-  3  there is no such run, event, function, app, limit, user or token, or its state does not allow it
+  3  there is no such run, event, function, app, limit, cutover, user or token, or its state does not allow it
   4  the database or the broker cannot be used
   5  it has not ended in time, and goes on
 Errors end with a stable code in parentheses."""

@@ -56,7 +56,9 @@ class StepBuilder:
         def body() -> object:
             return self._then(step_id, handler(*args), lambda result: self.preserve(result, output_type))
 
-        return StepCall(Opcode.STEP_RUN, step_id, name=step_id, body=body, cost=self._told(cost, output_type))
+        return StepCall(
+            Opcode.STEP_RUN, step_id, name=step_id, body=body, cost=self._told(cost, output_type), args=args
+        )
 
     def _told(self, cost: Cost, output_type: object) -> Cost:
         """Let a cost be told from what the step gives in the function, not from what is stored of it."""

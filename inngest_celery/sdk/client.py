@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,10 +30,12 @@ from inngest_celery.sdk.version import package_version
 if TYPE_CHECKING:
     from celery import Celery
 
+    from inngest_celery.sdk.cutover import CanvasCutover
     from inngest_celery.worker.control import Control
     from inngest_celery.worker.runs import Runs
 
 TaskT = TypeVar("TaskT")
+OldT = TypeVar("OldT")
 
 _DEFAULT_TIMEOUT = 30_000
 
@@ -394,6 +396,75 @@ class Inngest:
 
             register_limits(self, task, opts)
             return task
+
+        return decorate
+
+    def cutover(
+        self,
+        function: Function[Any],
+        *,
+        percent: float = 0,
+        shadow: float = 0,
+        stubs: Mapping[str, object] | None = None,
+        execute: Collection[str] = (),
+        key: str | None = None,
+        compare: Callable[[Any, Any], bool] | None = None,
+    ) -> Callable[[OldT], OldT | CanvasCutover]:
+        """Move the calls of the old code below to a function: in its shadow first, then by percentage.
+
+        The old code is a Celery task, which stays what it is and whose callers change nothing, or a function that
+        builds a canvas; of the latter this makes something to call as a task (``delay``, ``apply_async``). The
+        function's event has the old code's arguments as its data, by name.
+
+        Which way a task's call goes is decided where a worker is about to execute it. One that goes to the function is
+        answered under the same task id. One that has a shadow is done by the old code as always; the same call then
+        starts the function without effects, and a run of ``<fn_id>-comparison`` tells whether both gave the same.
+        Percentages are the code's until ``inngest-celery cutover set`` says others, for all processes within seconds.
+
+        Args:
+            function: takes the calls over.
+            percent: of the calls, how many it takes.
+            shadow: of the others, how many it shadows.
+            stubs: what its steps give in the shadow, by step id: a value as JSON has it, or a function of the step's
+                arguments. Time passes at once there and events are not sent; any other step that is not named is an
+                error.
+            execute: ids of steps that are executed in the shadow, since they only read. They see what the old code may
+                have changed meanwhile.
+            key: an expression over ``args``, ``kwargs`` and ``task``: calls with the same value go the same way, such
+                as ``args[0]``. If left out, each call for itself.
+            compare: tells whether two outputs are the same, the old one first. If left out: equal as JSON.
+
+        Raises:
+            FunctionConfigInvalidError: an option cannot be used; ``path`` names it.
+
+        Example::
+
+            @client.cutover(onboard, shadow=10, stubs={"send-mail": None}, execute=["load-user"])
+            @app.task
+            def old_onboard(user_id: int) -> None: ...
+
+        Mirrors https://martinfowler.com/bliki/ParallelChange.html
+        """
+        from inngest_celery.sdk import cutover
+
+        opts = cutover.check(percent=percent, shadow=shadow, key=key, compare=compare)
+        if not isinstance(function, Function) or self.functions.get(function.id) is not function:
+            raise FunctionConfigInvalidError(
+                f"a function of this client, made with create_function, not {function!r}", path="cutover.function"
+            )
+        shadowing = cutover.without_effects(function, stubs or {}, execute)
+        comparison = cutover.comparing(function, opts)
+
+        def decorate(old: OldT) -> OldT | CanvasCutover:
+            from inngest_celery.worker.registry import register_cutover
+
+            kind = cutover.kind_of(old)
+            moving = kind(function, opts, old, shadowing, comparison)
+            for entry in (shadowing, comparison):
+                self._register(entry)
+                self.functions[entry.id] = entry
+            register_cutover(moving)
+            return moving if isinstance(moving, cutover.CanvasCutover) else old
 
         return decorate
 

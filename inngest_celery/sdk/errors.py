@@ -18,6 +18,7 @@ Exception
     ├── StepIdCollisionError
     ├── StepNestedError
     ├── StepUnexpectedError
+    ├── StubMissingError               a function runs without effects, and nothing was said of one of its steps
     ├── SuspensionSwallowedError
     ├── RateLimitedError               a Celery task was called beyond its rate limit, and dropped
     ├── CostInvalidError               what a step says that it cost is no number from 0 up
@@ -76,6 +77,7 @@ class ErrorCode(enum.StrEnum):
     STEP_INVALID = "step_invalid"
     STEP_NESTED = "step_nested"
     STEP_UNEXPECTED = "step_unexpected"
+    STUB_MISSING = "stub_missing"
     SUSPENSION_SWALLOWED = "suspension_swallowed"
     TIMEOUT_TOO_LONG = "timeout_too_long"
     UNKNOWN = "unknown"
@@ -433,6 +435,20 @@ class StepNestedError(Error):
         )
         self.step_id = step_id
         self.parent_id = parent_id
+
+
+class StubMissingError(Error):
+    """A function runs in the shadow of the code that it replaces, and nobody said what one of its steps gives there."""
+
+    code: str = ErrorCode.STUB_MISSING
+    is_retriable = False
+
+    def __init__(self, step_id: str) -> None:
+        super().__init__(
+            f'the step "{step_id}" has effects, perhaps, and this run is to have none: say in client.cutover(...) what '
+            f'it gives there, stubs={{"{step_id}": ...}}, or let it be executed, execute=["{step_id}"]'
+        )
+        self.step_id = step_id
 
 
 class SuspensionSwallowedError(Error):

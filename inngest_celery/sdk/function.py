@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.middleware import UninitializedMiddleware
+    from inngest_celery.sdk.stubs import Stubs
 
 Trigger: TypeAlias = config.TriggerCron | config.TriggerEvent
 HandlerAsync: TypeAlias = Callable[[Context], Awaitable[T]]
@@ -77,6 +78,7 @@ class Function(Generic[T]):
         output_type: what its result is rebuilt as, if the client has a serializer.
         middleware: its own middleware; the client's comes before it.
         celery_options: options for its Celery tasks.
+        stubs: what stands in for its steps, if it runs without effects, see :meth:`Inngest.cutover`.
 
     Mirrors https://www.inngest.com/docs/learn/inngest-functions
     """
@@ -88,6 +90,7 @@ class Function(Generic[T]):
     output_type: object = EmptySentinel
     middleware: list[UninitializedMiddleware] = field(default_factory=list)
     celery_options: dict[str, object] = field(default_factory=dict)
+    stubs: Stubs | None = None
 
     def __repr__(self) -> str:
         return f"<Function {self.id}>"

@@ -33,6 +33,7 @@ class StepCall:
         emits: events, with their ids, that the body wants stored in the same transaction as its result
             (``step.send_event``); an event's ``ts`` of 0 stands for now.
         cost: what the step costs, or what tells it from what the body gave.
+        args: what the user's handler is called with.
         hashed_id: the hash of the id, which the session sets when it numbers the call, before it runs the body.
     """
 
@@ -43,6 +44,7 @@ class StepCall:
     body: Callable[[], object] | None = None
     emits: list[tuple[str, Event]] = field(default_factory=list)
     cost: float | Callable[[object], object] | None = None
+    args: Sequence[object] = ()
     hashed_id: str = ""
 
 

@@ -233,6 +233,16 @@ cost = sa.Table(
     **_TABLE,
 )
 
+cutover = sa.Table(
+    "inngest_cutover",
+    metadata,
+    sa.Column("name", _text(255), primary_key=True, comment="the old code's: a task, or what makes a canvas"),
+    sa.Column("percent", sa.Double, nullable=False, comment="of the calls, how many the function takes"),
+    sa.Column("shadow", sa.Double, nullable=False, comment="of the others, how many run in its shadow"),
+    sa.Column("set_at", Time, nullable=False),
+    **_TABLE,
+)
+
 cancellation = sa.Table(
     "inngest_cancellation",
     metadata,

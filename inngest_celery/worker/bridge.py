@@ -6,9 +6,9 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from celery import states
+from celery import Task, states
 from celery.app.task import Context as RequestContext
 from celery.backends.base import DisabledBackend
 from celery.canvas import Signature
@@ -58,15 +58,21 @@ def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, 
     ignored = call_options.ignores_result(task, options.get("ignore_result"))
     call = _kept({**options, "ignore_result": ignored or None})
     due_at = _due_at(runtime, options)
-    invoke(runtime, task, run_id, str(task_id), args or (), kwargs or {}, call, message, ts=due_at)
+    data = event_data(args or (), kwargs or {})
+    invoke(runtime, task, task.inngest_function_id, run_id, str(task_id), data, call, message, ts=due_at)
     result = task.app.AsyncResult(str(task_id))
     # As for any task: whoever asks for a result that is not kept gets None at once, and does not wait.
     result.ignored = ignored
     return result
 
 
-def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Start a run for a message that other code sent to the function's task by its name.
+def start_run_from_message(task: Task, function_id: str, data: dict[str, Any]) -> NoReturn:
+    """Start a run for a message that other code sent to a task by its name.
+
+    Args:
+        task: the function's own, or one whose calls it takes over.
+        function_id: the function's.
+        data: the event's, made of the message's arguments.
 
     Raises:
         Ignore: always, once the run is stored: Celery then leaves the result to the end of the run.
@@ -85,7 +91,7 @@ def start_run_from_message(task: FunctionTask, args: Sequence[Any], kwargs: Mapp
     }
     runtime, message = runtime_of(task.app), call_options.of_request(request)
     run_id = ids.new(runtime.clock.now())
-    invoke(runtime, task, run_id, str(request.id), args, kwargs, _kept(canvas), message)
+    invoke(runtime, task, function_id, run_id, str(request.id), data, _kept(canvas), message)
     raise Ignore
 
 
@@ -109,37 +115,34 @@ def _due_at(runtime: Runtime, options: Mapping[str, Any]) -> int:
 
 def invoke(
     runtime: Runtime,
-    task: FunctionTask,
+    task: Task,
+    function_id: str,
     run_id: str,
     task_id: str,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
+    data: Mapping[str, Any],
     call: dict[str, Any],
     message: dict[str, Any],
     *,
     ts: int = 0,
 ) -> None:
-    """Store a call of a function's task, and have it routed.
+    """Store a call of a function, and have it routed.
 
     Args:
+        task: the task that was called.
         run_id: the id that the run is to have.
         task_id: the id under which Celery knows the call.
         call: what is needed when the run has ended, see ``_CALL``.
         message: what the messages of the run carry, see ``call_options``.
         ts: when it is due, in milliseconds; 0 for now.
     """
-    data = _event_data(args, kwargs)
-    data["_inngest"] = {
-        "fn_id": task.inngest_function_id,
-        "run_id": run_id,
-        "celery": {"task_id": task_id, "task": task.name, **call, **({"message": message} if message else {})},
-    }
+    celery = {"task_id": task_id, "task": task.name, **call, **({"message": message} if message else {})}
+    data = {**data, "_inngest": {"fn_id": function_id, "run_id": run_id, "celery": celery}}
     # The task id is the idempotency key: a message that is delivered again starts nothing new.
     event = Event(name=INVOKED, data=data, id=task_id, ts=ts)
     Outbox(runtime).send([event], message=json.dumps(message) if message else None)
 
 
-def _event_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def event_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Make an event's data of a call: one dict is the data itself, keywords are its fields."""
     if len(args) == 1 and isinstance(args[0], dict):
         return {**args[0], **kwargs}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from inngest_celery.sdk.client import Inngest
+    from inngest_celery.sdk.cutover import Cutover
     from inngest_celery.sdk.function import Function
     from inngest_celery.sdk.limits import LimitedTask, LimitOpts
     from inngest_celery.store.functions import FunctionRow
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _ATTRIBUTE = "inngest_functions"
 _LIMITS = "inngest_limits"
+_CUTOVERS = "inngest_cutovers"
 _EQUIPPED = "inngest_equipped"
 _LONGEST_ID = 255
 
@@ -60,6 +62,19 @@ def register_limits(client: Inngest, task: object, opts: LimitOpts) -> None:
 
 def _noted_limits(app: Celery) -> list[tuple[Any, str, LimitOpts]]:
     return app.__dict__.setdefault(_LIMITS, [])  # type: ignore[no-any-return]
+
+
+def register_cutover(cutover: Cutover) -> None:
+    """Note that calls move to a function. A module that is loaded again says so again."""
+    app = cutover.function.client.celery
+    equip(app)
+    noted = cutovers_of(app)
+    noted[:] = [each for each in noted if each.shadow.id != cutover.shadow.id] + [cutover]
+
+
+def cutovers_of(app: Celery) -> list[Cutover]:
+    """Give the old code of an app whose calls move to functions."""
+    return app.__dict__.setdefault(_CUTOVERS, [])  # type: ignore[no-any-return]
 
 
 def limited_tasks_of(app: Celery) -> dict[str, LimitedTask]:

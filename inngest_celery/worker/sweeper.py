@@ -21,6 +21,7 @@ from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Job
 from inngest_celery.worker import hints
+from inngest_celery.worker.cutover import take_over
 from inngest_celery.worker.flow_clock import FlowClock, tell_limits
 from inngest_celery.worker.limited_tasks import limit_tasks
 from inngest_celery.worker.registry import declared, functions_of, limited_tasks_of, synchronise
@@ -49,6 +50,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._sweeping = threading.Lock()
         # Before the pool forks: its children are to have all this too.
         limit_tasks(parent.app)
+        take_over(parent.app)
         self._events = StepEvents(parent.hostname, wanted=bool(parent.task_events))
         runtime_of(parent.app).step_events = self._events
         self._thread: threading.Thread | None = None

@@ -109,7 +109,7 @@ def _run_function(self: FunctionTask, *args: Any, **kwargs: Any) -> Any:
         return eager.execute(self, args, kwargs)
     if self.request.get(hints.HEADER):
         return _perform(self, **kwargs)
-    return bridge.start_run_from_message(self, args, kwargs)
+    return bridge.start_run_from_message(self, self.inngest_function_id, bridge.event_data(args, kwargs))
 
 
 def _perform(self: Task, run: str, step: str) -> None:

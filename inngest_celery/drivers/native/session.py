@@ -316,6 +316,8 @@ class NativeSession:
         return call.hashed_id
 
     def _note(self, key: str, call: StepCall) -> None:
+        if self._function.stubs is not None:
+            call = self._function.stubs.stand_in(call)
         if call.op is Opcode.AI_GATEWAY:
             call.body = partial(gateway.infer, call.opts or {})
         self._open[key] = _Reached(call, contextvars.copy_context())
