@@ -34,23 +34,26 @@ _PACKAGES = ("sdk", "engine", "store", "flow", "drivers.native", "drivers.http",
 
 
 class Order(TypedDict):
-    """A worker to be started: as what program, where, and what its standard output goes to."""
+    """A worker to be started: as what program, where, what its output goes to, and from what source if not this one."""
 
     argv: list[str]
     env: dict[str, str]
     directory: str
     log: str
+    source: str
 
 
-def start(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
+def start(argv: Sequence[str], env: Mapping[str, str], log: Path, source: Path | None = None) -> int:
     """Start ``python -m celery`` with these arguments, in a session of its own, and give its pid.
 
     Args:
         env: all its variables.
         log: where its output goes.
+        source: the tree of another version, which it is to run in place of this one.
     """
     wire = _nursery()
-    order = Order(argv=list(argv), env=dict(env), directory=os.getcwd(), log=str(log))  # noqa: PTH109
+    where = {"directory": os.getcwd(), "log": str(log), "source": str(source or "")}  # noqa: PTH109
+    order = Order(argv=list(argv), env=dict(env), **where)  # type: ignore[typeddict-item]
     wire.write(json.dumps(order).encode() + b"\n")
     wire.flush()
     return int(wire.readline())
@@ -105,6 +108,11 @@ def _become(order: Order) -> None:
     os.chdir(order["directory"])
     os.environ.clear()
     os.environ.update(order["env"])
+    if order["source"]:
+        # The directory comes first of all where Python looks for modules.
+        os.chdir(order["source"])
+        os.environ["PYTHONPATH"] = os.pathsep.join([order["source"], os.environ["PYTHONPATH"]])
+        os.execv(sys.executable, [sys.executable, "-m", "celery", *order["argv"]])
     sys.argv = ["celery", *order["argv"]]
     sys.path[:0] = [order["directory"], *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     # It reads its variable when it is imported.

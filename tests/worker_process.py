@@ -31,6 +31,7 @@ class WorkerProcess:
         queues: what it consumes; the app's default queue if empty.
         env: variables on top of this process's own.
         options: more options for the command line.
+        source: the tree of another version, which it is to run in place of this one.
         timeout: seconds until it must be ready, and until a stop must be done. A child of Celery's prefork pool may
             wait 30 seconds, at its end, for its results to be read.
     """
@@ -45,6 +46,7 @@ class WorkerProcess:
         queues: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
+        source: Path | None = None,
         timeout: float = 60.0,
     ) -> None:
         self.name = log.stem
@@ -56,7 +58,8 @@ class WorkerProcess:
         command += ["-Q", ",".join(queues)] if queues else []
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         log.touch()
-        self.pid = nursery.start([*command, *options], {**os.environ, "PYTHONPATH": path, **(env or {})}, log)
+        environment = {**os.environ, "PYTHONPATH": path, **(env or {})}
+        self.pid = nursery.start([*command, *options], environment, log, source)
         try:
             self._process = psutil.Process(self.pid)
         except psutil.NoSuchProcess:

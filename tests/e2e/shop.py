@@ -49,9 +49,13 @@ class Shop(Web):
 
     def place(self, orders: int, name: str = "order/placed") -> None:
         """Send events for so many new orders."""
-        numbers = range(self._placed, self._placed + orders)
-        self._placed += orders
+        numbers = self.numbers(orders)
         self.client.send_sync([inngest.Event(name=name, data={"order": number}) for number in numbers])
+
+    def numbers(self, orders: int) -> range:
+        """Give the numbers of so many new orders, which whoever asks places."""
+        self._placed += orders
+        return range(self._placed - orders, self._placed)
 
     def break_connections(self) -> None:
         """Have the database close everybody's connections to it, as when it restarts."""
