@@ -1,0 +1,1 @@
+"""Celery projects of three shapes, moved to durable functions one step at a time."""
