@@ -6,7 +6,6 @@ import importlib
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
