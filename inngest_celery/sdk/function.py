@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from inngest_celery.sdk import config, effects
 from inngest_celery.sdk.context import Context, ContextSync, current_step
+from inngest_celery.sdk.legacy import Legacy
 from inngest_celery.sdk.types import EmptySentinel, T
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Function(Generic[T]):
         output_type: what its result is rebuilt as, if the client has a serializer.
         middleware: its own middleware; the client's comes before it.
         celery_options: options for its Celery tasks.
+        replaces: the Celery tasks whose names it has taken over.
 
     Mirrors https://www.inngest.com/docs/learn/inngest-functions
     """
@@ -88,6 +90,7 @@ class Function(Generic[T]):
     output_type: object = EmptySentinel
     middleware: list[UninitializedMiddleware] = field(default_factory=list)
     celery_options: dict[str, object] = field(default_factory=dict)
+    replaces: list[Legacy] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<Function {self.id}>"
@@ -223,6 +226,15 @@ class Function(Generic[T]):
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """Give an immutable Celery signature, for use in a canvas."""
         return self._task().si(*args, **kwargs)
+
+    def signature(self, args: Any = None, kwargs: Any = None, **options: Any) -> Signature:
+        """Give a Celery signature with options, as Celery's ``signature`` does."""
+        return self._task().signature(args, kwargs, **options)
+
+    @property
+    def legacy(self) -> Legacy:
+        """What says how arguments of a call become the event's data: the first of ``replaces`` that does."""
+        return next((each for each in self.replaces if each.maps), Legacy(self.task_name))
 
     def _task(self) -> Any:
         """The task that the worker package made when the function was defined."""
