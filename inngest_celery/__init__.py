@@ -67,6 +67,7 @@ from inngest_celery.sdk.errors import (
 from inngest_celery.sdk.event import Event, SendEventsResult
 from inngest_celery.sdk.function import Function
 from inngest_celery.sdk.group import Group, GroupSync, ParallelMode
+from inngest_celery.sdk.legacy import Legacy
 from inngest_celery.sdk.memos import StepMemos
 from inngest_celery.sdk.middleware import Middleware, MiddlewareSync, TransformOutputResult
 from inngest_celery.sdk.serializer import PydanticSerializer, Serializer
@@ -99,6 +100,7 @@ __all__ = [
     "GroupSync",
     "HeaderMissingError",
     "Inngest",
+    "Legacy",
     "Middleware",
     "MiddlewareSync",
     "NonRetriableError",

@@ -106,10 +106,12 @@ def migrate(app: Celery) -> None:
 
 def queues_of(app: Celery) -> list[str]:
     """Give all queues that an app and its functions use: here one worker serves them all."""
+    from inngest_celery.worker import legacy_names
     from inngest_celery.worker.registry import declared, described
     from inngest_celery.worker.runtime import runtime_of
 
     used = {described(app, function, 0).queue for function in declared(app)}
+    used |= {legacy_names.queue_of(app, name) for name in legacy_names.replaced_by(app)}
     return sorted({*app.amqp.queues, runtime_of(app).route_queue, *used})
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
 from inngest_celery.sdk import celery_options as celery_options_rules
-from inngest_celery.sdk import config, durations, effects, environment, limits, rules
+from inngest_celery.sdk import config, durations, effects, environment, legacy, limits, rules
 from inngest_celery.sdk.effects import Blocking, Effect, Work
 from inngest_celery.sdk.errors import (
     ErrorCode,
@@ -21,6 +21,7 @@ from inngest_celery.sdk.errors import (
 )
 from inngest_celery.sdk.event import Event, SendEventsResult
 from inngest_celery.sdk.function import Function, FunctionOpts, HandlerAsync, HandlerSync
+from inngest_celery.sdk.legacy import Legacy
 from inngest_celery.sdk.middleware import MiddlewareChain, UninitializedMiddleware
 from inngest_celery.sdk.sending import HttpSender, as_list, sending
 from inngest_celery.sdk.serializer import Serializer
@@ -272,6 +273,7 @@ class Inngest:
         output_type: object = EmptySentinel,
         priority: config.Priority | None = None,
         rate_limit: config.RateLimit | None = None,
+        replaces: str | Legacy | Sequence[str | Legacy] | None = None,
         retries: int | None = None,
         shared_limits: str | None = None,
         throttle: config.Throttle | None = None,
@@ -297,6 +299,8 @@ class Inngest:
             output_type: what ``step.invoke`` rebuilds the result as, with the client's serializer.
             priority: which runs go ahead.
             rate_limit: drop events beyond a number of runs in a period.
+            replaces: the name of the Celery task that it takes over, or a :class:`Legacy`, or a list of them: calls and
+                messages of that task start runs, and their results are those of the runs.
             retries: how often a failed attempt is repeated, 0 to 20; 4, if left out.
             shared_limits: a name: its throttle and concurrency are one with those of all functions, and of all tasks
                 limited with ``shared=``, that give the same name. Each keeps to the numbers that it gives itself.
@@ -346,7 +350,14 @@ class Inngest:
 
         def decorate(handler: HandlerAsync[T] | HandlerSync[T]) -> Function[T]:
             function = Function(
-                self, opts, triggers, handler, output_type, list(middleware or []), celery_options=task_options
+                self,
+                opts,
+                triggers,
+                handler,
+                output_type,
+                list(middleware or []),
+                celery_options=task_options,
+                replaces=legacy.check(replaces, f"{self.app_id}/{fn_id}"),
             )
             rules.check(function)
             self._add(function)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from inngest_celery.sdk import config, effects
 from inngest_celery.sdk.context import Context, ContextSync, current_step
+from inngest_celery.sdk.legacy import Legacy
 from inngest_celery.sdk.types import EmptySentinel, T
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Function(Generic[T]):
         middleware: its own middleware; the client's comes before it.
         celery_options: options for its Celery tasks.
         stubs: what stands in for its steps, if it runs without effects, see :meth:`Inngest.cutover`.
+        replaces: the Celery tasks whose names it has taken over.
 
     Mirrors https://www.inngest.com/docs/learn/inngest-functions
     """
@@ -91,6 +93,7 @@ class Function(Generic[T]):
     middleware: list[UninitializedMiddleware] = field(default_factory=list)
     celery_options: dict[str, object] = field(default_factory=dict)
     stubs: Stubs | None = None
+    replaces: list[Legacy] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<Function {self.id}>"
@@ -226,6 +229,15 @@ class Function(Generic[T]):
     def si(self, *args: Any, **kwargs: Any) -> Signature:
         """Give an immutable Celery signature, for use in a canvas."""
         return self._task().si(*args, **kwargs)
+
+    def signature(self, args: Any = None, kwargs: Any = None, **options: Any) -> Signature:
+        """Give a Celery signature with options, as Celery's ``signature`` does."""
+        return self._task().signature(args, kwargs, **options)
+
+    @property
+    def legacy(self) -> Legacy:
+        """What says how arguments of a call become the event's data: the first of ``replaces`` that does."""
+        return next((each for each in self.replaces if each.maps), Legacy(self.task_name))
 
     def _task(self) -> Any:
         """The task that the worker package made when the function was defined."""

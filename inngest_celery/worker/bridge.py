@@ -12,7 +12,7 @@ from celery import Task, states
 from celery.app.task import Context as RequestContext
 from celery.backends.base import DisabledBackend
 from celery.canvas import Signature
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, TaskRevokedError
 from celery.result import AsyncResult
 from celery.utils import uuid
 from celery.utils.time import maybe_make_aware
@@ -26,7 +26,7 @@ from inngest_celery.store import runs
 from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Run, RunStatus
-from inngest_celery.worker import call_options
+from inngest_celery.worker import call_options, due_calls, replies
 from inngest_celery.worker.broker import BROKER_ERRORS
 from inngest_celery.worker.outbox import Outbox
 from inngest_celery.worker.runtime import Runtime, runtime_of
@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # What a caller or a canvas attaches to a call, and what is needed again when the result is there.
-_CALL = ("chain", "link", "link_error", "chord", "group_id", "group_index", "root_id", "parent_id", "ignore_result")
+_CALL = (
+    *("chain", "link", "link_error", "chord", "group_id", "group_index", "root_id", "parent_id", "ignore_result"),
+    *replies.KEPT,
+)
 
 
 def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, Any]) -> AsyncResult:
@@ -56,9 +59,10 @@ def start_run(task: FunctionTask, args: Any, kwargs: Any, options: Mapping[str, 
     run_id = ids.new(runtime.clock.now())
     task_id = options.get("task_id") or run_id
     ignored = call_options.ignores_result(task, options.get("ignore_result"))
-    call = _kept({**options, "ignore_result": ignored or None})
+    reply = {} if ignored else replies.of_call(task.app, str(task_id), options.get("reply_to"))
+    call = _kept({**options, **reply, "ignore_result": ignored or None})
     due_at = _due_at(runtime, options)
-    data = event_data(args or (), kwargs or {})
+    data = data_of(task, args or (), kwargs or {})
     invoke(runtime, task, task.inngest_function_id, run_id, str(task_id), data, call, message, ts=due_at)
     result = task.app.AsyncResult(str(task_id))
     # As for any task: whoever asks for a result that is not kept gets None at once, and does not wait.
@@ -88,10 +92,12 @@ def start_run_from_message(task: Task, function_id: str, data: dict[str, Any]) -
         "root_id": request.root_id,
         "parent_id": request.parent_id,
         "ignore_result": call_options.ignores_result(task, request.ignore_result) or None,
+        **replies.of_request(task.app, request),
     }
     runtime, message = runtime_of(task.app), call_options.of_request(request)
     run_id = ids.new(runtime.clock.now())
-    invoke(runtime, task, function_id, run_id, str(request.id), data, _kept(canvas), message)
+    due_at = _due_at(runtime, {"eta": request.get(due_calls.DUE)})
+    invoke(runtime, task, function_id, run_id, str(request.id), data, _kept(canvas), message, ts=due_at)
     raise Ignore
 
 
@@ -142,11 +148,14 @@ def invoke(
     Outbox(runtime).send([event], message=json.dumps(message) if message else None)
 
 
-def event_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Make an event's data of a call: one dict is the data itself, keywords are its fields."""
-    if len(args) == 1 and isinstance(args[0], dict):
-        return {**args[0], **kwargs}
-    return {**({"args": list(args)} if args else {}), **kwargs}
+def data_of(task: FunctionTask, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the data of the event for a call of a function's task, under whatever name it was called.
+
+    Raises:
+        EventInvalidError: the function does not take these arguments.
+    """
+    assert task.inngest_legacy is not None
+    return task.inngest_legacy.data_of(args, kwargs)
 
 
 def _plain(value: Any) -> Any:
@@ -184,6 +193,8 @@ def _deliver(runtime: Runtime, run: Run, call: dict[str, Any]) -> None:
         chord=call.get("chord"),
         group=call.get("group_id"),
         group_index=call.get("group_index"),
+        reply_to=call.get("reply_to"),
+        correlation_id=call.get("correlation_id"),
         root_id=call.get("root_id") or task_id,
         parent_id=call.get("parent_id"),
         is_eager=False,
@@ -192,11 +203,13 @@ def _deliver(runtime: Runtime, run: Run, call: dict[str, Any]) -> None:
     if run.status == RunStatus.COMPLETED:
         _call_back(app, call, output, task_id)
         app.backend.mark_as_done(task_id, output, request=request, store_result=keep)
+    elif run.status == RunStatus.CANCELLED:
+        app.backend.mark_as_revoked(task_id, run.reason or "cancelled", request=request, store_result=keep)
     else:
         keep = keep or app.tasks[call["task"]].store_errors_even_if_ignored
         app.backend.mark_as_failure(task_id, as_exception(output), request=request, store_result=keep)
     if keep and task_id != run.id:
-        store_result(runtime, run.id, run.status, output)
+        store_result(runtime, run.id, run.status, output, run.reason)
 
 
 def _call_back(app: Any, call: dict[str, Any], output: Any, task_id: str) -> None:
@@ -236,9 +249,11 @@ def show_result(runtime: Runtime, task_name: str, run_id: str, end: RunEnd) -> N
         logger.warning("The result backend does not take results: %s", error, extra={"action": "result_not_shown"})
 
 
-def store_result(runtime: Runtime, run_id: str, status: int, output: Any) -> None:
+def store_result(runtime: Runtime, run_id: str, status: int, output: Any, reason: str | None = None) -> None:
     """Put a run's result where ``AsyncResult(run_id)`` looks."""
     if status == RunStatus.COMPLETED:
         runtime.app.backend.store_result(run_id, output, states.SUCCESS)
+    elif status == RunStatus.CANCELLED:
+        runtime.app.backend.store_result(run_id, TaskRevokedError(reason or "cancelled"), states.REVOKED)
     else:
         runtime.app.backend.store_result(run_id, as_exception(output), states.FAILURE)

@@ -23,7 +23,7 @@ from sqlalchemy import exc
 from inngest_celery.engine import policies
 from inngest_celery.sdk.cutover import ANSWERED, BEGUN, CanvasCutover, Cutover
 from inngest_celery.sdk.event import Event
-from inngest_celery.store import cutovers
+from inngest_celery.store import called, cutovers
 from inngest_celery.store.cutovers import Shares
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.worker import bridge
@@ -89,9 +89,11 @@ def _watch(app: Celery, task: Any, cutover: Cutover) -> None:
         runtime = runtime_of(app)
         # What has begun in the old code ends there.
         way = _way(runtime, cutover, str(request.id), args, kwargs) if not request.retries else _Way(False, False)
-        if way.function:
+        redelivered = bool((request.delivery_info or {}).get("redelivered"))
+        # A percentage may have been lowered since the message came for the first time.
+        if way.function or (redelivered and _went_over(runtime, str(request.id))):
             bridge.start_run_from_message(task, cutover.function.id, cutover.data_of(args, kwargs))
-        if way.shadow and not (request.delivery_info or {}).get("redelivered"):
+        if way.shadow and not redelivered:
             begun = _begin(runtime, cutover, str(request.id), args, kwargs)
             request.headers = {**(request.headers or {}), _HEADER: begun}
         return _shadowed(runtime, cutover, request, lambda: execute(*args, **kwargs))
@@ -134,6 +136,11 @@ def _way(runtime: Runtime, cutover: Cutover, call_id: str, args: Any, kwargs: An
     function, shadow = (_point(digest[at : at + _HALF]) for at in (0, _HALF))
     taken = function < shares.percent
     return _Way(function=taken, shadow=not taken and shadow < shares.shadow)
+
+
+def _went_over(runtime: Runtime, call_id: str) -> bool:
+    with runtime.database.autocommit() as connection:
+        return called.is_known(connection, call_id)
 
 
 def _point(part: bytes) -> float:

@@ -43,7 +43,7 @@ def execute(task: FunctionTask, args: Sequence[Any], kwargs: Mapping[str, Any]) 
     """
     with _own_runtime(task.app) as runtime:
         run_id = ids.new(runtime.clock.now())
-        data, message = bridge.event_data(args, kwargs), call_options.of_request(task.request)
+        data, message = bridge.data_of(task, args, kwargs), call_options.of_request(task.request)
         bridge.invoke(runtime, task, task.inngest_function_id, run_id, run_id, data, {}, message)
         run = _ended(runtime, run_id)
     output = json.loads(run.output or "null")

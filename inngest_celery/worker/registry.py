@@ -36,11 +36,15 @@ def functions_of(app: Celery) -> dict[str, Function[Any]]:
 
 def register(client: Inngest, function: Function[Any]) -> None:
     """Make the Celery task of a function."""
+    from inngest_celery.worker import legacy_names
     from inngest_celery.worker.tasks import define_function_task
 
     app = client.celery
+    legacy_names.refuse_taken(app, function)
     equip(app)
     functions_of(app)[function.id] = function
+    if function.replaces:
+        legacy_names.watch(app)
     define_function_task(app, function)
 
 

@@ -15,6 +15,7 @@ from celery import Celery
 from inngest_celery.clock import Clock, clock_from
 from inngest_celery.settings import Settings, SettingsError, settings_of
 from inngest_celery.store.database import Database
+from inngest_celery.worker.chores import Chores
 from inngest_celery.worker.step_events import StepEvents
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Runtime:
         self.sends_hints = True
         # A worker has them; see SweepStep.
         self.step_events: StepEvents | None = None
+        self.chores: Chores | None = None
+        # Whether whoever started this worker can end the body of a step that does not end by itself.
+        self.kills_bodies = False
 
     @cached_property
     def settings(self) -> Settings:

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, bootsteps
+from celery.concurrency.prefork import TaskPool as PreforkPool
 from sqlalchemy.exc import SQLAlchemyError
 
 from inngest_celery.crash import crash_point
+from inngest_celery.sdk.errors import FunctionConfigInvalidError
 from inngest_celery.settings import Settings, SettingsError
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store import leases
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Job
-from inngest_celery.worker import hints
+from inngest_celery.worker import hints, legacy_names, revoking
+from inngest_celery.worker.chores import Chores
 from inngest_celery.worker.cutover import take_over
 from inngest_celery.worker.flow_clock import FlowClock, tell_limits
 from inngest_celery.worker.limited_tasks import limit_tasks
@@ -51,17 +54,21 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         # Before the pool forks: its children are to have all this too.
         limit_tasks(parent.app)
         take_over(parent.app)
+        revoking.listen()
+        runtime_of(parent.app).kills_bodies = issubclass(parent.pool_cls, PreforkPool)
         self._events = StepEvents(parent.hostname, wanted=bool(parent.task_events))
         runtime_of(parent.app).step_events = self._events
+        self._chores = Chores(self._sweeping)
         self._thread: threading.Thread | None = None
 
     def start(self, parent: Any) -> None:
         runtime = runtime_of(parent.app)
         try:
+            legacy_names.check(parent.app)
             prepare_database(runtime)
             synchronise(runtime, declared(parent.app))
             tell_limits(runtime)
-        except (DatabaseError, SettingsError) as error:
+        except (DatabaseError, SettingsError, FunctionConfigInvalidError) as error:
             # A traceback would bury what to do. Celery stops the worker on this, with its status.
             logger.critical("%s (%s)", error, error.code, extra={"action": "worker_refused"})
             raise SystemExit(1) from error
@@ -69,13 +76,20 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         # A thread and not the worker's timer: a slow database must not hold up the broker's heartbeats.
         self._thread = threading.Thread(target=self._run, args=(runtime, parent), name="inngest-sweep", daemon=True)
         self._thread.start()
+        self._chores.start()
+        runtime.chores = self._chores
 
     def stop(self, parent: Any) -> None:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
+        self._chores.stop(timeout=5)
         runtime = runtime_of(parent.app)
         leases.release(runtime.database, leases.SWEEP, runtime.worker_name)
+
+    def terminate(self, parent: Any) -> None:
+        """Stop at once, as Celery's cold shutdown wants it: there is little to do, but that gives jobs back."""
+        self.stop(parent)
 
     def _keep_forks_out(self) -> None:
         """Let no child of the pool begin in the middle of a sweep, with locks that nobody would release.

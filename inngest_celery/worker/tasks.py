@@ -34,6 +34,7 @@ from inngest_celery.worker.tracing import Shown, current_body, trace_in_place
 
 if TYPE_CHECKING:
     from inngest_celery.sdk.function import Function
+    from inngest_celery.sdk.legacy import Legacy
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ DEADLINE_TASK = "inngest.deadline"
 DELIVER_TASK = "inngest.deliver"
 # A message whose ETA was rounded comes a little early; waiting is cheaper than sending another one.
 _EARLY_MS = 1000
+# Celery options that a function has for its steps.
+_OF_STEPS = frozenset({"rate_limit", "soft_time_limit", "time_limit"})
 _BEGIN = {JobKind.DEBOUNCE: debouncing.begin, JobKind.BATCH: batching.begin}
 
 
@@ -50,6 +53,10 @@ class FunctionTask(Task):  # type: ignore[misc]
     abstract = True
     typing = False
     inngest_function_id = ""
+    # What arguments of its calls become.
+    inngest_legacy: Legacy | None = None
+    Strategy = "inngest_celery.worker.due_calls:strategy"
+    Request = "inngest_celery.worker.requests:FunctionRequest"
 
     def apply_async(
         self,
@@ -79,7 +86,7 @@ def define_tasks(app: Celery) -> None:
 
 
 def define_function_task(app: Celery, function: Function[Any]) -> None:
-    """Make the Celery task of a function."""
+    """Make the Celery task of a function, and one for each name that it has taken over from another task."""
     options = {name: value for name, value in function.celery_options.items() if name not in hints.MESSAGE_OPTIONS}
     app.task(
         name=function.task_name,
@@ -89,8 +96,22 @@ def define_function_task(app: Celery, function: Function[Any]) -> None:
         acks_late=True,
         typing=False,
         inngest_function_id=function.id,
+        inngest_legacy=function.legacy,
         **options,
     )(_run_function)
+    for legacy in function.replaces:
+        # Its messages start runs, and do nothing else: what limits the function's own is not for them.
+        app.task(
+            name=legacy.name,
+            bind=True,
+            base=FunctionTask,
+            shared=False,
+            acks_late=True,
+            typing=False,
+            inngest_function_id=function.id,
+            inngest_legacy=legacy,
+            **{name: value for name, value in options.items() if name not in _OF_STEPS},
+        )(_run_function)
 
 
 def _run_own(self: Task, run: str, step: str) -> Any:
@@ -109,7 +130,7 @@ def _run_function(self: FunctionTask, *args: Any, **kwargs: Any) -> Any:
         return eager.execute(self, args, kwargs)
     if self.request.get(hints.HEADER):
         return _perform(self, **kwargs)
-    return bridge.start_run_from_message(self, self.inngest_function_id, bridge.event_data(args, kwargs))
+    return bridge.start_run_from_message(self, self.inngest_function_id, bridge.data_of(self, args, kwargs))
 
 
 def _perform(self: Task, run: str, step: str) -> None:

@@ -8,10 +8,12 @@ import sys
 from typing import Any
 
 import pytest
+from celery.exceptions import Ignore
 from click.testing import CliRunner
 
 from inngest_celery.cli import main
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker import cutover
 from inngest_celery.worker.runs import RunInfo
 from tests.conftest import StartWorker
 from tests.waiting import wait_until
@@ -123,3 +125,26 @@ def test_a_canvas(moving: Any) -> None:
 def test_a_name_that_is_not_there(moving: Any) -> None:
     assert "moving.bill" in command("set", "moving.pay", "--percent", "5", status=3)
     assert "--percent" in command("set", "moving.bill", status=2)
+
+
+def test_a_call_that_has_gone_over_stays_there(moving: Any) -> None:
+    """Its message is delivered again, and the percentage is not what it was."""
+    move("moving.bill", percent=100)
+    result = moving.old_bill.delay(4, customer="eve")
+    result.get(timeout=LONG)
+    move("moving.bill", percent=0)
+    moving.app.__dict__["inngest_shares"] = {}
+    task = moving.app.tasks["moving.bill"]
+    cutover.take_over(moving.app)
+    task.push_request(
+        id=result.id, args=[4], kwargs={"customer": "eve"}, delivery_info={"redelivered": True}, called_directly=False
+    )
+    try:
+        with pytest.raises(Ignore):
+            task.run(4, customer="eve")
+        task.request_stack.top.update(id="another")
+        delattr(task.request_stack.top, "_inngest_cutover")
+        assert task.run(4, customer="eve")["total"] == 8
+    finally:
+        task.pop_request()
+    assert len(moving.client.runs.list(function_id="moving-bill")) == 1

@@ -22,11 +22,11 @@ from inngest_celery.experimental import mocked
 # What we add: (class, method) → parameters.
 OUR_PARAMETERS = {
     ("Inngest", "__init__"): {"celery"},
-    ("Inngest", "create_function"): {"budget", "celery_options", "shared_limits"},
+    ("Inngest", "create_function"): {"budget", "celery_options", "replaces", "shared_limits"},
     ("Inngest", "send"): {"session"},
     ("Inngest", "send_sync"): {"session"},
-    ("Step", "run"): {"cost"},
-    ("StepSync", "run"): {"cost"},
+    ("Step", "run"): {"cost", "soft_time_limit", "time_limit"},
+    ("StepSync", "run"): {"cost", "soft_time_limit", "time_limit"},
     ("Context", "__init__"): {"max_attempts"},
     ("ContextSync", "__init__"): {"max_attempts"},
 }

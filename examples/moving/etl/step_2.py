@@ -30,5 +30,5 @@ def import_(ctx: inngest.ContextSync) -> dict[str, Any]:
         lines = ctx.step.run(f"fetch {page}", vendor.lines_of, export, page)
         return ctx.step.transaction(f"load {page}", load, lines)
 
-    loaded = ctx.group.parallel([partial(load_page, page) for page in range(vendor.PAGES)])
+    loaded = ctx.group.parallel(tuple(partial(load_page, page) for page in range(vendor.PAGES)))
     return {"source": source, "lines": sum(loaded)}

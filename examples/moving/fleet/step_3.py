@@ -36,10 +36,10 @@ def ingest(ctx: inngest.ContextSync) -> dict[str, object]:
     picture = str(ctx.event.data["picture"])
     name = ctx.step.run("copy", _copied, picture)
     thumbnails = ctx.group.parallel(
-        [
+        tuple(
             partial(ctx.step.invoke, f"shrink to {width}", function=shrink, data={"name": name, "width": width})
             for width in pictures.WIDTHS
-        ]
+        )
     )
     return ctx.step.run("publish", pictures.publish, picture, list(thumbnails))
 
