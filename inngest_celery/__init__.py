@@ -60,6 +60,7 @@ from inngest_celery.sdk.errors import (
     StepNestedError,
     StepUnexpectedError,
     SuspensionSwallowedError,
+    TransactionMisusedError,
     UnknownError,
     URLInvalidError,
 )
@@ -130,6 +131,7 @@ __all__ = [
     "SuspensionSwallowedError",
     "Throttle",
     "Timeouts",
+    "TransactionMisusedError",
     "TransformOutputResult",
     "TriggerCron",
     "TriggerEvent",
