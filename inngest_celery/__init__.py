@@ -61,6 +61,7 @@ from inngest_celery.sdk.errors import (
     StepUnexpectedError,
     StubMissingError,
     SuspensionSwallowedError,
+    TransactionMisusedError,
     UnknownError,
     URLInvalidError,
 )
@@ -134,6 +135,7 @@ __all__ = [
     "SuspensionSwallowedError",
     "Throttle",
     "Timeouts",
+    "TransactionMisusedError",
     "TransformOutputResult",
     "TriggerCron",
     "TriggerEvent",

@@ -65,6 +65,12 @@ class Settings(BaseModel):
     lease: float = Field(
         30.0, ge=1, description="How long a worker holds a job without renewing; a dead worker's job moves on after it."
     )
+    transaction_idle: int = Field(
+        300,
+        ge=1,
+        description="How long the body of a transactional step may do nothing with the database, until the server ends "
+        "its transaction, so that a frozen worker does not keep its locks for ever (PostgreSQL and MariaDB).",
+    )
     endpoint_lease: float = Field(
         300.0,
         ge=1,

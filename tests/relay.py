@@ -1,4 +1,4 @@
-"""A way to a broker that can fall silent: connections are taken, or stay open, and nothing comes back."""
+"""A way to a server that can fall silent, where connections stay open and nothing comes back, or cut one in the act."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ import socket
 import threading
 from urllib.parse import urlsplit, urlunsplit
 
+_PORTS = {"amqp": 5672, "redis": 6379, "postgresql+psycopg": 5432, "mysql+pymysql": 3306}
+
 
 class Relay:
-    """Passes on what a broker and its clients say.
+    """Passes on what a broker or database and its clients say.
 
     Args:
-        url: the broker's.
+        url: the server's.
         silent: whether it begins as a black hole.
 
     Attributes:
-        url: the broker's, by this way.
+        url: the server's, by this way.
+        cuts: how many connections were cut.
     """
 
     def __init__(self, url: str, *, silent: bool = False) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
-        self._target = (parts.hostname, parts.port or {"amqp": 5672, "redis": 6379}[parts.scheme])
+        self._target = (parts.hostname, parts.port or _PORTS[parts.scheme])
         self._listener = socket.create_server(("127.0.0.1", 0))
         port = self._listener.getsockname()[1]
         self.url = urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}"))
         self._talks = threading.Event()
+        self._last_words: bytes | None = None
+        self._forward = True
+        self.cuts = 0
         self._sockets: list[socket.socket] = [self._listener]
         if not silent:
             self._talks.set()
@@ -35,6 +41,10 @@ class Relay:
     def silence(self) -> None:
         """Pass nothing on any more."""
         self._talks.clear()
+
+    def cut_at(self, words: bytes, *, forward: bool) -> None:
+        """Cut the connection on which a client says this next, right after or right before the server hears it."""
+        self._last_words, self._forward = words, forward
 
     def close(self) -> None:
         self._talks.set()
@@ -59,5 +69,14 @@ class Relay:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self._talks.wait()
+                if self._last_words is not None and self._last_words in data:
+                    self._last_words = None
+                    self.cuts += 1
+                    if self._forward:
+                        sink.sendall(data)
+                    # First towards whoever waits for the answer, so that none slips through.
+                    for each in (source, sink):
+                        each.shutdown(socket.SHUT_RDWR)
+                    return
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)

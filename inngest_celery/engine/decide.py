@@ -65,6 +65,28 @@ def decide(turn: Turn, report: Report) -> Changes:
     return changes
 
 
+def record(turn: Turn, report: Report) -> Changes:
+    """Say what to write of a step that is recorded at once, before the function has seen what it gave.
+
+    Args:
+        turn: the run, the job and the circumstances.
+        report: how far the function has come. The last outcome is the step's: it succeeded, and is not too large.
+
+    Returns:
+        The checkpoint. Its one job calls the function, and is leased to this worker.
+    """
+    changes = Changes(job=turn.job, now=turn.now, parallel=report.parallel, asked_at=turn.asked_at)
+    for outcome in report.outcomes:
+        _charge(turn, changes, outcome)
+        _take_outcome(turn, changes, outcome, report)
+    number(changes.steps, after=report.known - len(changes.steps))
+    # Another key than the step's: whoever comes too late with the same step finds its job gone.
+    onward = _job(turn, f"{ONWARD}{report.outcomes[-1].key}", "", JobKind.RESUME, turn.now)
+    _lease(turn, onward)
+    changes.jobs.append(onward)
+    return changes
+
+
 def _call_again(turn: Turn, changes: Changes, report: Report) -> None:
     """Plan the next call of a function that goes from call to call: now, or when others have done their part."""
     assert report.go_on is not None
@@ -227,11 +249,16 @@ def _keep_one(turn: Turn, changes: Changes) -> None:
         return
     for job in [*changes.jobs, *([changes.onward] if changes.onward else [])]:
         if job.kind in (JobKind.STEP, JobKind.RESUME) and job.due_at <= turn.now:
-            job.leased_by = turn.worker
-            job.leased_until = job.sweep_at = turn.now + turn.lease_ms
-            job.fence = 1
-            job.hints = 0
+            _lease(turn, job)
             return
+
+
+def _lease(turn: Turn, job: Job) -> None:
+    """Let a new job be this worker's from the beginning."""
+    job.leased_by = turn.worker
+    job.leased_until = job.sweep_at = turn.now + turn.lease_ms
+    job.fence = 1
+    job.hints = 0
 
 
 def _send(turn: Turn, changes: Changes, event: Event) -> None:

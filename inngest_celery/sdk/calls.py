@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from inngest_celery.sdk.effects import Blocking, Effect
 from inngest_celery.sdk.errors import ErrorCode, StepInvalidError
 from inngest_celery.sdk.event import Event, SendEventsResult
 from inngest_celery.sdk.sending import MAX_NAME, as_list, is_storable, new_seed, sending
-from inngest_celery.sdk.session import StepCall
+from inngest_celery.sdk.session import InTransaction, StepCall
 from inngest_celery.sdk.types import EmptySentinel
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from inngest_celery.sdk.session import Session
 
 MAX_ID = 512
+_PLAIN = (
+    "Make it a plain def: it runs in the worker's own thread, so the event loop stays free meanwhile. "
+    "What has to be awaited goes into a step.run of its own."
+)
 Length = int | datetime.timedelta
 Cost = float | Callable[[Any], object] | None
 
@@ -58,6 +63,42 @@ class StepBuilder:
 
         return StepCall(
             Opcode.STEP_RUN, step_id, name=step_id, body=body, cost=self._told(cost, output_type), args=args
+        )
+
+    def transaction(
+        self,
+        step_id: str,
+        handler: Callable[..., object],
+        args: Sequence[object],
+        output_type: object,
+        cost: Cost,
+    ) -> StepCall:
+        _check_id(step_id)
+        costs.check(step_id, cost)
+        if not callable(handler):
+            raise StepInvalidError(
+                f'step "{step_id}" takes a function to call, not {type(handler).__name__}; '
+                "write step.transaction(id, function, argument), not step.transaction(id, function(argument))"
+            )
+        plain = f'the body of the transactional step "{step_id}" is async, and its database connection is not. {_PLAIN}'
+        if is_async(handler):
+            raise StepInvalidError(plain)
+        inside = InTransaction(handler, args, getattr(handler, "inngest_opener", None))
+
+        def body() -> object:
+            result = inside.call()
+            effects.refuse_awaitable(result, plain)
+            return self.preserve(result, output_type)
+
+        return StepCall(
+            Opcode.STEP_RUN,
+            step_id,
+            opts={"type": "step.transaction"},
+            name=step_id,
+            body=body,
+            cost=self._told(cost, output_type),
+            args=args,
+            transaction=inside,
         )
 
     def _told(self, cost: Cost, output_type: object) -> Cost:
@@ -190,6 +231,14 @@ class StepBuilder:
             "url": adapter.url_infer(),
         }
         return StepCall(Opcode.AI_GATEWAY, step_id, opts=opts, name=step_id, cost=cost)
+
+
+def is_async(handler: object) -> bool:
+    """Tell whether a callable is a coroutine function, in whatever it is wrapped."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    handler = inspect.unwrap(handler) if callable(handler) else handler
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 
 def event_ids(data: object) -> list[str]:

@@ -20,6 +20,7 @@ Exception
     ├── StepUnexpectedError
     ├── StubMissingError               a function runs without effects, and nothing was said of one of its steps
     ├── SuspensionSwallowedError
+    ├── TransactionMisusedError        a transactional step's body has ended, or wanted to end, the transaction
     ├── RateLimitedError               a Celery task was called beyond its rate limit, and dropped
     ├── CostInvalidError               what a step says that it cost is no number from 0 up
     ├── OutputUnserializableError      a step or function returned what JSON cannot hold
@@ -84,6 +85,7 @@ class ErrorCode(enum.StrEnum):
     SUSPENSION_SWALLOWED = "suspension_swallowed"
     TASK_NAME_TAKEN = "task_name_taken"
     TIMEOUT_TOO_LONG = "timeout_too_long"
+    TRANSACTION_MISUSED = "transaction_misused"
     UNKNOWN = "unknown"
     URL_INVALID = "url_invalid"
 
@@ -467,6 +469,19 @@ class SuspensionSwallowedError(Error):
             'Catch "Exception" or "StepError" instead, or re-raise.'
         )
         self.step_id = step_id
+
+
+class TransactionMisusedError(Error):
+    """The body of a transactional step has ended its transaction, or wanted to: that is the step's business."""
+
+    code: str = ErrorCode.TRANSACTION_MISUSED
+    is_retriable = False
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} A transactional step commits by itself, together with its result, when its body returns; to roll "
+            "back, raise. For a part that may fail by itself use a savepoint: with session.begin_nested()."
+        )
 
 
 class Suspended(BaseException):

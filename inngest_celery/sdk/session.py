@@ -7,14 +7,70 @@ answers with the memoised result, or suspends the function until there is one.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.event import Event
 
 if TYPE_CHECKING:
+    from celery import Celery
+
     from inngest_celery.sdk.middleware import MiddlewareChain
+
+
+class OpenTransaction(Protocol):
+    """A transaction in which a body runs, and in which the outcome is then recorded.
+
+    Attributes:
+        connection: the SQLAlchemy connection that records the outcome.
+    """
+
+    @property
+    def connection(self) -> Any: ...
+
+    def call(self, handler: Callable[..., object], args: Sequence[object]) -> object:
+        """Call the body with what it gets of the transaction, and send what it has left to be written."""
+        ...
+
+    def commit(self) -> None:
+        """Commit. Whatever is raised says that nothing was committed, but ``CommitUnanswered``: nobody knows."""
+        ...
+
+
+class Opener(Protocol):
+    """Opens transactions on somebody else's connection to the database; left without commit they are rolled back."""
+
+    def open(self, app: Celery) -> AbstractContextManager[OpenTransaction]:
+        """Open one in a worker of this app."""
+        ...
+
+    def rehearse(self) -> AbstractContextManager[object]:
+        """Open one for a run in memory, committed at the end of the block unless that raises."""
+        ...
+
+
+@dataclass(slots=True)
+class InTransaction:
+    """What makes a step's body part of the transaction that records its outcome.
+
+    Attributes:
+        handler: the body; what it gets first is the transaction's to say.
+        args: its other arguments.
+        opener: opens the transaction; ``None`` for one on the database's own connection, with a SQLAlchemy session.
+        current: the open transaction, which the driver sets before it runs the body.
+    """
+
+    handler: Callable[..., object]
+    args: Sequence[object]
+    opener: Opener | None = None
+    current: OpenTransaction | None = None
+
+    def call(self) -> object:
+        """Run the body in the open transaction."""
+        assert self.current is not None, "the driver must open a transaction before it runs the body"
+        return self.current.call(self.handler, self.args)
 
 
 @dataclass(slots=True)
@@ -34,6 +90,7 @@ class StepCall:
             (``step.send_event``); an event's ``ts`` of 0 stands for now.
         cost: what the step costs, or what tells it from what the body gave.
         args: what the user's handler is called with.
+        transaction: for a body that runs in the transaction that records its outcome.
         hashed_id: the hash of the id, which the session sets when it numbers the call, before it runs the body.
     """
 
@@ -45,6 +102,7 @@ class StepCall:
     emits: list[tuple[str, Event]] = field(default_factory=list)
     cost: float | Callable[[object], object] | None = None
     args: Sequence[object] = ()
+    transaction: InTransaction | None = None
     hashed_id: str = ""
 
 

@@ -12,6 +12,8 @@ from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.types import EmptySentinel, T, Ts
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as SqlSession
+
     from inngest_celery.experimental.ai import BaseAdapter
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.function import Function
@@ -132,6 +134,48 @@ class Step:
         """
         await self._session.reach(self._build.sleep_until(step_id, until))
 
+    async def transaction(
+        self,
+        step_id: str,
+        handler: Callable[[SqlSession, *Ts], T],
+        *handler_args: *Ts,
+        output_type: object = EmptySentinel,
+        cost: float | Callable[[T], float] | None = None,
+    ) -> T:
+        """Call a handler in a database transaction, and commit what it writes together with its result.
+
+        Both are there or neither is, whatever crashes: unlike ``run``, the handler's effect on the database happens
+        exactly once. Business tables have to be in the database that ``inngest_database_url`` names.
+
+        If the handler raises, the transaction is rolled back and the attempt has failed. If the run was cancelled
+        meanwhile, or the worker has lost its lease, it is rolled back too. After a deadlock or a failed serialisation
+        the handler is called again, in a new transaction. The handler must not commit or roll back; a savepoint
+        (``session.begin_nested()``) it may have. ``client.send_sync(event, session=session)`` takes part.
+
+        Args:
+            step_id: the step's id.
+            handler: a plain function, also in an async function: it runs in the worker's thread, beside the event
+                loop. Its first argument is a ``sqlalchemy.orm.Session``. What
+                :func:`inngest_celery.django.atomic_step` has made gets none, and uses Django's connection.
+            handler_args: its further arguments.
+            output_type, cost: as in :meth:`run`.
+
+        Raises:
+            StepInvalidError: the handler is async, or no function.
+            StepError: the step has failed for good. Its ``name`` is ``TransactionMisusedError`` if the handler ended
+                the transaction.
+
+        Example::
+
+            def book(session: Session, room: int) -> int:
+                session.execute(update(rooms).where(rooms.c.id == room).values(free=False))
+                return room
+
+            await ctx.step.transaction("book", book, 7)
+        """
+        call = self._build.transaction(step_id, handler, handler_args, output_type, cost)
+        return cast(T, self._build.revive(await self._session.reach(call), output_type))
+
     async def wait_for_event(
         self, step_id: str, *, event: str, if_exp: str | None = None, timeout: int | datetime.timedelta
     ) -> Event | None:
@@ -211,6 +255,18 @@ class StepSync:
     def sleep_until(self, step_id: str, until: datetime.datetime) -> None:
         """Go on at an instant; see :meth:`Step.sleep_until`."""
         self._session.reach_sync(self._build.sleep_until(step_id, until))
+
+    def transaction(
+        self,
+        step_id: str,
+        handler: Callable[[SqlSession, *Ts], T],
+        *handler_args: *Ts,
+        output_type: object = EmptySentinel,
+        cost: float | Callable[[T], float] | None = None,
+    ) -> T:
+        """Call a handler in a transaction that records its result, too; see :meth:`Step.transaction`."""
+        call = self._build.transaction(step_id, handler, handler_args, output_type, cost)
+        return cast(T, self._build.revive(self._session.reach_sync(call), output_type))
 
     def wait_for_event(
         self, step_id: str, *, event: str, if_exp: str | None = None, timeout: int | datetime.timedelta

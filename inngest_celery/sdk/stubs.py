@@ -34,7 +34,7 @@ class Stubs:
         """
         if call.step_id in self._execute:
             return call
-        return replace(call, op=Opcode.STEP_RUN, opts=None, body=self._body(call), cost=None)
+        return replace(call, op=Opcode.STEP_RUN, opts=None, body=self._body(call), cost=None, transaction=None)
 
     def _body(self, call: StepCall) -> Callable[[], object]:
         if call.step_id not in self._gives:

@@ -46,43 +46,52 @@ def _apply(database: Database, changes: Changes, matches: Matches) -> Applied | 
     with database.transaction() as connection:
         if changes.waits and not waits.lock_topics(connection, changes.waits):
             return None
-        run = runs.lock(connection, changes.run_id)
-        if run is None or RunStatus(run.status).ended:
-            return Applied(refused=True)
-        conflict = signals.conflict(connection, changes)
-        if conflict is not None:
-            return Applied(conflict=conflict)
-        if not _end_job(connection, changes):
-            return Applied(refused=True)
-        signals.take_over(connection, changes)
-        if changes.job.kind is JobKind.TIMEOUT:
-            _note_wait(connection, changes)
-        paid = costs.record(connection, changes.costs)
-        (outcomes.append if changes.parallel else outcomes.record)(connection, changes.steps)
-        runs.record_attempts(connection, changes.attempts)
-        defers.record(connection, changes.run_id, changes.defers)
-        if changes.end is not None:
-            # The last step may have sent events.
-            routes = _send(connection, changes)
-            return Applied(jobs=[*routes, *runs.finish(connection, run, changes.end)], costs=paid)
-        if run.status == RunStatus.SCHEDULED:
-            runs.start(connection, run.id, changes.now)
-        inserted = jobs.insert_missing(connection, changes.jobs)
-        planned = {job.key for job in inserted}
-        waits.insert(connection, [wait for wait in changes.waits if wait.key in planned])
-        inserted = _resume_satisfied(connection, changes, inserted, run.event_id, matches)
+        return apply_on(connection, changes, matches)
+
+
+def apply_on(connection: sa.Connection, changes: Changes, matches: Matches) -> Applied:
+    """Write a checkpoint in a transaction that somebody else ends; its waits, if any, have locked their topics.
+
+    Returns:
+        What was written. What is ``refused``, or has a ``conflict``, has written nothing.
+    """
+    run = runs.lock(connection, changes.run_id)
+    if run is None or RunStatus(run.status).ended:
+        return Applied(refused=True)
+    conflict = signals.conflict(connection, changes)
+    if conflict is not None:
+        return Applied(conflict=conflict)
+    if not _end_job(connection, changes):
+        return Applied(refused=True)
+    signals.take_over(connection, changes)
+    if changes.job.kind is JobKind.TIMEOUT:
+        _note_wait(connection, changes)
+    paid = costs.record(connection, changes.costs)
+    (outcomes.append if changes.parallel else outcomes.record)(connection, changes.steps)
+    runs.record_attempts(connection, changes.attempts)
+    defers.record(connection, changes.run_id, changes.defers)
+    if changes.end is not None:
+        # The last step may have sent events.
         routes = _send(connection, changes)
-        news = _has_news(connection, changes, inserted)
-        if changes.onward is not None:
-            inserted += jobs.insert_missing(connection, [changes.onward]) if news else []
-            news = False
-        elif news:
-            # The worker goes on with what it has not seen, under the lease that it has.
-            jobs.insert(connection, [changes.job])
-        if changes.rescue is not None and not inserted and not jobs.any_left(connection, changes.run_id):
-            inserted = jobs.insert_missing(connection, [changes.rescue])
-        due = [*inserted, *routes, *([changes.again] if changes.again else [])]
-        return Applied(jobs=due, costs=paid, news=news)
+        return Applied(jobs=[*routes, *runs.finish(connection, run, changes.end)], costs=paid)
+    if run.status == RunStatus.SCHEDULED:
+        runs.start(connection, run.id, changes.now)
+    inserted = jobs.insert_missing(connection, changes.jobs)
+    planned = {job.key for job in inserted}
+    waits.insert(connection, [wait for wait in changes.waits if wait.key in planned])
+    inserted = _resume_satisfied(connection, changes, inserted, run.event_id, matches)
+    routes = _send(connection, changes)
+    news = _has_news(connection, changes, inserted)
+    if changes.onward is not None:
+        inserted += jobs.insert_missing(connection, [changes.onward]) if news else []
+        news = False
+    elif news:
+        # The worker goes on with what it has not seen, under the lease that it has.
+        jobs.insert(connection, [changes.job])
+    if changes.rescue is not None and not inserted and not jobs.any_left(connection, changes.run_id):
+        inserted = jobs.insert_missing(connection, [changes.rescue])
+    due = [*inserted, *routes, *([changes.again] if changes.again else [])]
+    return Applied(jobs=due, costs=paid, news=news)
 
 
 def _note_wait(connection: sa.Connection, changes: Changes) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import exc
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_TIMES = 5
+TIMES = 5
 _PAUSE_S = 0.02
 # Deadlock and failed serialisation, as each database says it; with MySQL and SQLite also a lock that was waited for too
 # long. Locks are taken in one order, but an index has locks of its own, which MySQL takes as it likes.
@@ -33,22 +33,30 @@ def retried(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def again(*args: P.args, **kwargs: P.kwargs) -> T:
-        for attempt in range(1, _TIMES):
+        for attempt in range(1, TIMES):
             try:
                 return function(*args, **kwargs)
             except exc.DBAPIError as error:
                 if not is_conflict(error):
                     raise
-            # Both sides of a deadlock may be here: they are not to meet again.
-            time.sleep(random.uniform(0, _PAUSE_S * attempt))
+            pause(attempt)
         return function(*args, **kwargs)
 
     return again
 
 
+def pause(attempt: int) -> None:
+    """Wait a moment before another attempt: both sides of a deadlock may be here, and are not to meet again."""
+    time.sleep(random.uniform(0, _PAUSE_S * attempt))
+
+
 def is_conflict(error: exc.DBAPIError) -> bool:
     """Tell whether the transaction may succeed if it is done again."""
-    cause = error.orig
+    return says_conflict(error.orig)
+
+
+def says_conflict(cause: BaseException | None) -> bool:
+    """Tell the same from a driver's own error."""
     if getattr(cause, "sqlstate", None) in _POSTGRESQL:
         return True
     code = getattr(cause, "sqlite_errorcode", None)

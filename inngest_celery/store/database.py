@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -54,11 +55,13 @@ class Database:
                 "inngest_table_schema works on PostgreSQL only; elsewhere put the tables into a database of their own.",
             )
         self._pool_size = pool_size
-        self._patience = patience
+        self.patience = patience
         self.schema = schema
         self._engine: sa.Engine | None = None
         self._process = 0
         self._kept: list[sa.PoolProxiedConnection] = []
+        # Threads in which a transaction has SQLite's one right to write, and user code runs.
+        self._reserved: set[int] = set()
         if self.dialect == "sqlite":
             _close_before_fork(self)
 
@@ -78,9 +81,32 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """Open a read-write transaction: committed at the end of the block, rolled back when it raises."""
+        """Open a read-write transaction: committed at the end of the block, rolled back when it raises.
+
+        Raises:
+            DatabaseError: it would wait for a transaction that waits for it (code ``database_transaction_open``).
+        """
+        if threading.get_ident() in self._reserved:
+            raise DatabaseError(
+                "database_transaction_open",
+                "SQLite lets one transaction write at a time, and that is the one of the transactional step that this "
+                "is called in. Let it take part, as in client.send_sync(event, session=session), or do it in a "
+                "step.run.",
+            )
         with self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Note that this thread keeps a transaction open while user code runs: SQLite's other writers wait for it."""
+        if self.dialect != "sqlite":
+            yield
+            return
+        self._reserved.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._reserved.discard(threading.get_ident())
 
     @contextmanager
     def autocommit(self) -> Iterator[sa.Connection]:
@@ -155,12 +181,12 @@ class Database:
         options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": usually}
         if self.dialect == "postgresql":
             # To compile a statement costs more than any of ours takes, and PostgreSQL does it where it expects much.
-            settings = ["-cjit=off", f"-cidle_in_transaction_session_timeout={self._patience * 1000}"]
+            settings = ["-cjit=off", f"-cidle_in_transaction_session_timeout={self.patience * 1000}"]
             settings += [f"-csearch_path={_search_path(self.schema)}"] if self.schema else []
             options["connect_args"] = {"options": " ".join(settings)}
         engine = sa.create_engine(self.url, **options)
         if self.dialect == "mysql":
-            _limit_idle_transactions(engine, self._patience)
+            _limit_idle_transactions(engine, self.patience)
         _ping_idle(engine)
         return engine
 

@@ -11,12 +11,13 @@ from typing import Any
 from inngest_celery.crash import crash_point
 from inngest_celery.drivers.native.failures import failure_of
 from inngest_celery.drivers.native.session import NativeSession, Opening
-from inngest_celery.engine.decide import decide
+from inngest_celery.engine.decide import decide, record
 from inngest_celery.engine.report import Failure, Outcome
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.sdk.errors import SuspensionSwallowedError
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.function import Function
+from inngest_celery.sdk.session import InTransaction
 from inngest_celery.store import rows
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.functions import FunctionRow
@@ -28,6 +29,7 @@ from inngest_celery.worker.remote import RemoteTurns
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.spans import Enter
 from inngest_celery.worker.tracing import trace_in_place
+from inngest_celery.worker.transactions import Recorded, TransactionalStep
 from inngest_celery.worker.turns import Turns, shown
 
 logger = logging.getLogger(__name__)
@@ -78,15 +80,29 @@ class NativeTurns(Turns):
     ) -> None:
         super().__init__(runtime, claimed, read_spec(function.wire_text), function.task_name, task_id, slot)
         self._function = function
+        # Of the step at hand, if its own transaction has written it or was refused.
+        self._recorded: Recorded | None = None
 
-    def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:
-        outcomes = self._load()
+    def _carry_on(self, switch_lease: Callable[[Job | None], None]) -> None:
+        self._switch_lease = switch_lease
+        self._unrecorded = self._load()
         self._session = self._open()
         try:
             while True:
                 outcome = self._work()
-                applied = self._checkpoint([*outcomes, *([outcome] if outcome else [])])
-                outcomes = []
+                if outcome is not None and self._recorded is not None:
+                    kept = self._kept(self._follow_up(self._recorded.changes, self._recorded.applied, [outcome]))
+                    if kept is None:
+                        return
+                    self._job = kept
+                    switch_lease(kept)
+                    self._unrecorded = []
+                elif outcome is not None:
+                    self._unrecorded.append(outcome)
+                if outcome is not None:
+                    self._hear(outcome)
+                applied = self._checkpoint(self._unrecorded)
+                self._unrecorded = []
                 if applied.news:
                     self._take_news()
                     switch_lease(self._job)
@@ -123,8 +139,9 @@ class NativeTurns(Turns):
     # Working
 
     def _work(self) -> Outcome | None:
-        """Run the body of the step at hand, if there is one, and let the function go on with its result."""
+        """Run the body of the step at hand, if there is one."""
         session = self._session
+        self._recorded = None
         key = self._step_at_hand(session)
         if key is None:
             return None
@@ -132,6 +149,9 @@ class NativeTurns(Turns):
 
         def body(task_id: str) -> Outcome:
             def execute(enter: Enter | None) -> Outcome:
+                inside = session.transaction_of(key)
+                if inside is not None:
+                    return self._transact(inside, key, attempt, task_id, enter)
                 return session.execute(key, attempt, task_id, enter)
 
             return self._spans.attempt(key, session.name_of(key), attempt, execute, _failed)
@@ -153,15 +173,44 @@ class NativeTurns(Turns):
                 show=shown,
             )
         crash_point("after_body")
-        if outcome.memo is not None:
-            self._memos[key] = outcome.memo
-            self._asked_at = self._clock.now()
-            if session.stays_live:
-                session.go_on({key: outcome.memo})
-            else:
-                _close(session)
-                self._session = self._open()
         return outcome
+
+    def _transact(self, inside: InTransaction, key: str, attempt: int, task_id: str, enter: Enter | None) -> Outcome:
+        """Run a step's body in the transaction that records its outcome."""
+        session, database = self._session, self._runtime.database
+        step = TransactionalStep(
+            runtime=self._runtime,
+            inside=inside,
+            execute=lambda: session.execute(key, attempt, task_id, enter),
+            failed=lambda error: session.failed(key, attempt, task_id, error),
+            record=self._record,
+        )
+        if database.dialect == "sqlite":
+            # Nobody can write meanwhile: neither prolong a lease nor take one.
+            self._switch_lease(None)
+        try:
+            outcome, self._recorded = step.perform()
+        finally:
+            self._switch_lease(self._job)
+        return outcome
+
+    def _record(self, outcome: Outcome) -> Changes:
+        """Say what such a step's transaction is to write; with what is over and not recorded yet, a sleep say."""
+        report = self._session.standing_with([*self._unrecorded, outcome])
+        report.parallel = report.parallel or not self._alone
+        return record(self._turn(), report)
+
+    def _hear(self, outcome: Outcome) -> None:
+        """Let the function go on with what a step gave, if it has given anything yet."""
+        if outcome.memo is None:
+            return
+        self._memos[outcome.key] = outcome.memo
+        self._asked_at = self._clock.now()
+        if self._session.stays_live:
+            self._session.go_on({outcome.key: outcome.memo})
+        else:
+            _close(self._session)
+            self._session = self._open()
 
     def _step_at_hand(self, session: NativeSession) -> str | None:
         """Give the step whose body to run now: the planned one, or the only one there is while the run is hot."""

@@ -77,7 +77,7 @@ class RemoteTurns(Turns):
         self._url = str(self._spec.url)
         self._waited_for_all = False
 
-    def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:
+    def _carry_on(self, switch_lease: Callable[[Job | None], None]) -> None:
         if self._job.attempt >= self._spec.max_attempts:
             self._give_up(_GOES_ROUND)
             return

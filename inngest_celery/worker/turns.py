@@ -84,7 +84,7 @@ class Turns(ABC):
         self.error: BaseException | None = None
         self._spans = RunSpans(claimed.run, claimed.event)
 
-    def run(self, switch_lease: Callable[[Job], None]) -> None:
+    def run(self, switch_lease: Callable[[Job | None], None]) -> None:
         """Take turns until the run is over, goes cold or is another's.
 
         Args:
@@ -93,7 +93,7 @@ class Turns(ABC):
         with self._spans.entered():
             self._run_on(switch_lease)
 
-    def _run_on(self, switch_lease: Callable[[Job], None]) -> None:
+    def _run_on(self, switch_lease: Callable[[Job | None], None]) -> None:
         # Every claim raises the fence: those that are not explained are workers that died.
         if self._job.fence - self._explained_claims > MOST_LOST:
             self._give_up(self._lost_workers())
@@ -109,7 +109,7 @@ class Turns(ABC):
         return self._job.attempt
 
     @abstractmethod
-    def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:
+    def _carry_on(self, switch_lease: Callable[[Job | None], None]) -> None:
         """Let the function go on from what is recorded."""
 
     def _lost_workers(self) -> Failure:
@@ -168,10 +168,14 @@ class Turns(ABC):
     # Writing
 
     def _write(self, changes: Changes, outcomes: list[Outcome]) -> Applied:
-        """Write what was decided on, and see that what follows is known to whoever does it."""
+        """Write what was decided on, and have what follows done."""
         crash_point("before_checkpoint")
         applied = self._apply(changes)
         crash_point("after_checkpoint")
+        return self._follow_up(changes, applied, outcomes)
+
+    def _follow_up(self, changes: Changes, applied: Applied, outcomes: list[Outcome]) -> Applied:
+        """See that what follows from a checkpoint is known to whoever does it."""
         if applied.refused:
             self._tell_refused(outcomes)
             return applied

@@ -38,13 +38,14 @@ def test_no_step_has_an_effect(bench: Bench) -> None:
         user = await step.run("load", lambda: {"name": "Ada"})
         await step.sleep("a year", timedelta(days=365))
         mailed = await step.run("mail", effect, user["name"], 3)
+        booked = await step.transaction("book", effect, "room")
         answer = await step.wait_for_event("answer", event="test/answer", timeout=timedelta(days=3))
         silence = await step.wait_for_event("more", event="test/more", timeout=timedelta(days=3))
         called = await step.invoke("call", function=callee)
         sent = await step.send_event("tell", inngest.Event(name="test/go"))
         both = await ctx.group.parallel((lambda: step.run("left", effect), lambda: step.run("right", effect)))
         assert answer is not None
-        return [mailed, answer.data["ok"], silence, called, sent, list(both)]
+        return [mailed, booked, answer.data["ok"], silence, called, sent, list(both)]
 
     run = shadow(
         bench,
@@ -52,6 +53,7 @@ def test_no_step_has_an_effect(bench: Bench) -> None:
         execute=["load"],
         stubs={
             "mail": lambda name, times: f"{name} {times}",
+            "book": lambda room: f"no {room}",
             "answer": inngest.Event(name="test/answer", data={"ok": True}),
             "more": None,
             "call": {"id": 7},
@@ -60,7 +62,7 @@ def test_no_step_has_an_effect(bench: Bench) -> None:
         },
     )
     assert run.status is RunStatus.COMPLETED, run
-    assert run.output == ["Ada 3", True, None, {"id": 7}, [], [1, 2]]
+    assert run.output == ["Ada 3", "no room", True, None, {"id": 7}, [], [1, 2]]
     assert bench.events("test/go") == []
     assert bench.inline.runs.list(function_id="app-callee") == []
 

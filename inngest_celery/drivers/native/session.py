@@ -20,7 +20,7 @@ from inngest_celery.drivers.native.hooks import Hooks
 from inngest_celery.drivers.native.loop import loop_thread
 from inngest_celery.drivers.native.numbering import StepNumbers
 from inngest_celery.engine.limits import size_of
-from inngest_celery.engine.report import Failure, Outcome, Plan, Report
+from inngest_celery.engine.report import Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final
 from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.context import Context, ContextSync
@@ -34,7 +34,7 @@ from inngest_celery.sdk.group import Group, GroupSync
 from inngest_celery.sdk.jsonable import encode_output
 from inngest_celery.sdk.memos import Output, StepMemos
 from inngest_celery.sdk.middleware import TransformOutputResult, TransformOutputStepInfo
-from inngest_celery.sdk.session import StepCall
+from inngest_celery.sdk.session import InTransaction, StepCall
 from inngest_celery.sdk.step import Step, StepSync
 from inngest_celery.sdk.types import EmptySentinel
 from inngest_celery.store import rows
@@ -174,6 +174,10 @@ class NativeSession:
         """Give an open step's id as the author wrote it."""
         return self._open[key].call.step_id
 
+    def transaction_of(self, key: str) -> InTransaction | None:
+        """Tell whether an open step's body runs in the transaction that records its outcome."""
+        return self._open[key].call.transaction
+
     def start(self) -> None:
         """Run the function from the top until it can go no further."""
         try:
@@ -203,10 +207,6 @@ class NativeSession:
         call = reached.call
         started_at = self._clock.now()
         self.context.attempt = attempt
-        memo: str | None = None
-        cost: float | None = None
-        failure: Failure | None = None
-        raised: BaseException | None = None
         try:
             if enter is not None:
                 reached.context.run(enter)
@@ -214,22 +214,42 @@ class NativeSession:
         except BaseException as error:  # whatever the user's code raises is the step's outcome
             if ends_worker(error):
                 raise
-            failure, raised = failure_of(error), shown(error)
-            if is_final(failure, attempt, self._max_attempts):
-                memo = f'{{"error":{failure.to_json()}}}'
+            return self.failed(key, attempt, task_id, error, started_at)
         return Outcome(
             key=key,
             name=call.step_id,
             op=call.op,
             attempt=attempt,
             memo=memo,
-            failure=failure,
-            error=raised,
             started_at=started_at,
             ended_at=self._clock.now(),
             task_id=task_id,
             emits=[self._emitted(event_id, event) for event_id, event in call.emits],
             cost=cost,
+        )
+
+    def failed(
+        self, key: str, attempt: int, task_id: str | None, error: BaseException, started_at: int | None = None
+    ) -> Outcome:
+        """Give the outcome of an attempt at an open step that an exception has ended; arguments as of :meth:`execute`.
+
+        Args:
+            started_at: when it began, in milliseconds; now, if left out.
+        """
+        call, failure, now = self._open[key].call, failure_of(error), self._clock.now()
+        final = is_final(failure, attempt, self._max_attempts)
+        return Outcome(
+            key=key,
+            name=call.step_id,
+            op=call.op,
+            attempt=attempt,
+            memo=f'{{"error":{failure.to_json()}}}' if final else None,
+            failure=failure,
+            error=shown(error),
+            started_at=now if started_at is None else started_at,
+            ended_at=now,
+            task_id=task_id,
+            emits=[self._emitted(event_id, event) for event_id, event in call.emits],
         )
 
     def go_on(self, memos: Mapping[str, str]) -> None:
@@ -281,6 +301,11 @@ class NativeSession:
         except Exception as error:  # noqa: BLE001  a hook's error is the function's error
             return Report(failure=failure_of(error), known=report.known, parallel=report.parallel)
         return report
+
+    def standing_with(self, outcomes: list[Outcome]) -> Report:
+        """Say how far the function will have come once it has seen outcomes that are recorded before."""
+        known = self._known | {outcome.key for outcome in outcomes}
+        return Report(outcomes=outcomes, known=len(known), parallel=self._parallel)
 
     def close(self) -> None:
         """Unwind the function.
