@@ -72,11 +72,11 @@ class Relay:
                 if self._last_words is not None and self._last_words in data:
                     self._last_words = None
                     self.cuts += 1
+                    # First towards whoever waits for the answer, so that none slips through.
+                    source.shutdown(socket.SHUT_RDWR)
                     if self._forward:
                         sink.sendall(data)
-                    # First towards whoever waits for the answer, so that none slips through.
-                    for each in (source, sink):
-                        each.shutdown(socket.SHUT_RDWR)
+                    sink.shutdown(socket.SHUT_RDWR)
                     return
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)

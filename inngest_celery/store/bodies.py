@@ -200,7 +200,7 @@ class SqlTransaction:
         self._sent = True
 
     def _misuse(self, what: str) -> TransactionMisusedError:
-        """Give the error. SQLAlchemy no longer knows for certain how the connection stands: nobody else is to have it."""
+        """Give the error. How the connection stands is not certain any more: nobody else is to have it."""
         self._misused = True
         return TransactionMisusedError(what)
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 import inngest_celery as inngest
 from inngest_celery.clock import SystemClock
+from inngest_celery.experimental import mocked
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.runtime import runtime_of
@@ -345,3 +346,26 @@ def test_a_body_longer_than_the_lease(make_bench: MakeBench) -> None:
     run = bench.run()
     assert bench.get(run).output == 1
     assert rooms(bench) == [1]
+
+
+@pytest.mark.databases("sqlite")
+def test_in_memory_with_a_session_of_the_tests_own(database_url: str) -> None:
+    client = mocked.Inngest(app_id="shop")
+
+    @client.create_function(fn_id="fn", trigger=inngest.TriggerEvent(event="test/go"))
+    def fn(ctx: inngest.ContextSync) -> object:
+        def body(session: Session) -> int:
+            book(session, 1)
+            if ctx.attempt == 0:
+                raise ConnectionError
+            return 1
+
+        return ctx.step.transaction("book", body)
+
+    event = inngest.Event(name="test/go")
+    with Session(sa.create_engine(database_url, poolclass=sa.NullPool)) as session:
+        assert mocked.trigger(fn, event, client, session=session).output == 1
+        assert session.execute(sa.select(booking.c.room)).scalars().all() == [1]
+    assert mocked.trigger(fn, event, client, step_stubs={"book": 2}).output == 2
+    with pytest.raises(mocked.UnstubbedStepError, match="session=session"):
+        mocked.trigger(fn, event, client)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inngest_celery import ids
 from inngest_celery.experimental.mocked.client import NO_ID
@@ -30,8 +30,11 @@ from inngest_celery.sdk.function import Function
 from inngest_celery.sdk.jsonable import encode_output
 from inngest_celery.sdk.memos import MemoizedError, Output, StepMemos
 from inngest_celery.sdk.middleware import MiddlewareChain, TransformOutputResult, TransformOutputStepInfo
-from inngest_celery.sdk.session import StepCall
+from inngest_celery.sdk.session import Opener, StepCall
 from inngest_celery.sdk.types import EmptySentinel
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as SqlSession
 
 DEFAULT_RETRIES = 4
 Timeout = object()
@@ -51,7 +54,10 @@ class UnstubbedStepError(Exception):
     """A step that cannot be carried out in memory has no stub."""
 
     def __init__(self, step_id: str) -> None:
-        super().__init__(f"step {step_id} is not stubbed; give trigger(..., step_stubs={{{step_id!r}: result}})")
+        super().__init__(
+            f"step {step_id} is not stubbed; give trigger(..., step_stubs={{{step_id!r}: result}}), or a transactional "
+            "step a session to run in: trigger(..., session=session)"
+        )
 
 
 @dataclass(frozen=True)
@@ -63,11 +69,37 @@ class Result:
     status: Status
 
 
+class _Rehearsal:
+    """A transaction that is part of a test's own: a body that raises leaves nothing in it."""
+
+    connection = None
+
+    def __init__(self, session: SqlSession | None, opener: Opener | None) -> None:
+        self._session = session
+        self._opener = opener
+
+    def call(self, handler: Callable[..., object], args: Sequence[object]) -> object:
+        if self._opener is not None:
+            with self._opener.rehearse() as given:
+                return handler(given, *args)
+        assert self._session is not None
+        with self._session.begin_nested():
+            return handler(self._session, *args)
+
+    def commit(self) -> None:
+        """The test ends its transaction itself."""
+
+
 class Run:
     """One run, over all its attempts."""
 
     def __init__(
-        self, function: Function[Any], client: Inngest, events: list[Event], stubs: Mapping[str, object]
+        self,
+        function: Function[Any],
+        client: Inngest,
+        events: list[Event],
+        stubs: Mapping[str, object],
+        session: SqlSession | None = None,
     ) -> None:
         self.function = function
         self.client = client
@@ -75,6 +107,7 @@ class Run:
         self.middleware = MiddlewareChain([])
         self._events = events
         self._stubs = stubs
+        self._session = session
         self._max_attempts = 1 + (DEFAULT_RETRIES if function.opts.retries is None else function.opts.retries)
         self._attempt = 0
         self._failures: dict[str, int] = {}
@@ -172,7 +205,7 @@ class Run:
             memo = Output(None if stub is Timeout else stub)
         elif call.op is Opcode.SLEEP:
             memo = Output()
-        elif call.body is not None:
+        elif call.body is not None and self._has_transaction(call):
             memo = yield from self._run_body(call, call.body)
         else:
             self._unstubbed = UnstubbedStepError(call.step_id)
@@ -181,6 +214,13 @@ class Run:
         self._failures.pop("", None)
         self._attempt = self._context.attempt = 0
         return (yield from self._as_read(call.hashed_id, memo))
+
+    def _has_transaction(self, call: StepCall) -> bool:
+        """Give a body that runs in a transaction one to run in; false if there is none."""
+        if call.transaction is None:
+            return True
+        call.transaction.current = _Rehearsal(self._session, call.transaction.opener)
+        return self._session is not None or call.transaction.opener is not None
 
     def _run_body(self, call: StepCall, body: Callable[[], object]) -> Work[Output]:
         info = TransformOutputStepInfo(call.step_id, call.op, call.opts)

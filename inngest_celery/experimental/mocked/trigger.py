@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inngest_celery.experimental.mocked.run import Result, Run
 from inngest_celery.sdk.client import Inngest
@@ -15,9 +15,17 @@ from inngest_celery.sdk.function import Function
 from inngest_celery.sdk.group import Group, GroupSync
 from inngest_celery.sdk.step import Step, StepSync
 
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as SqlSession
+
 
 def trigger(
-    fn: Function[Any], event: Event | list[Event], client: Inngest, *, step_stubs: Mapping[str, object] | None = None
+    fn: Function[Any],
+    event: Event | list[Event],
+    client: Inngest,
+    *,
+    session: SqlSession | None = None,
+    step_stubs: Mapping[str, object] | None = None,
 ) -> Result:
     """Run a function until it ends: steps are run, sleeps are over at once, failed attempts follow each other at once.
 
@@ -28,13 +36,14 @@ def trigger(
         fn: the function.
         event: what starts it; several are a batch.
         client: the client whose middleware, logger and serializer are used.
+        session: what bodies of transactional steps get, each in a savepoint of it; it is yours to roll back.
         step_stubs: results of steps, by id, instead of running them. Waits, invocations and model calls need one;
             ``Timeout`` is a wait whose time is up.
 
     Raises:
         UnstubbedStepError: a step needs a stub and has none.
     """
-    run = Run(fn, client, [event] if isinstance(event, Event) else list(event), step_stubs or {})
+    run = Run(fn, client, [event] if isinstance(event, Event) else list(event), step_stubs or {}, session)
     while (result := contextvars.copy_context().run(_attempt, run)) is None:
         pass
     return result
