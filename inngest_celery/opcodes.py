@@ -24,6 +24,7 @@ class Opcode(enum.Enum):
     WAIT_FOR_EVENT = "WaitForEvent"
     WAIT_FOR_SIGNAL = "WaitForSignal"
     INVOKE = "InvokeFunction"
+    CELERY = "CeleryTask"
     GATEWAY = "Gateway"
     AI_GATEWAY = "AIGateway"
     RUN_COMPLETE = "RunComplete"

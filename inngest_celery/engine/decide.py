@@ -25,7 +25,7 @@ from inngest_celery.store.signals import signal_topic
 
 # What the key of a job begins with that calls a function again.
 ONWARD = "onward:"
-# How long an invoke step waits for the other function if it does not say.
+# How long a step waits for another function, or for a Celery task, if it does not say.
 INVOKE_TIMEOUT_MS = 365 * 86_400_000
 
 
@@ -197,13 +197,27 @@ def _take_plan(turn: Turn, changes: Changes, plan: Plan) -> None:
         _wait(turn, changes, plan, wait)
     elif plan.op is Opcode.INVOKE:
         _invoke(turn, changes, plan)
+    elif plan.op is Opcode.CELERY:
+        _ask_celery(turn, changes, plan)
     else:
         raise ValueError(f"a function cannot plan a step of kind {plan.op.value}")
 
 
-def _invoke(turn: Turn, changes: Changes, plan: Plan) -> None:
+def _ask_celery(turn: Turn, changes: Changes, plan: Plan) -> None:
+    """Plan a step that a Celery task carries out: one job sends it, and later looks after it."""
+    expires_at = _answer_by(turn, plan)
+    kept = {"op": plan.op.value, **plan.opts, "expires_at": expires_at}
+    changes.waits.append(_named_wait(turn, plan, "", expires_at))
+    changes.jobs.append(_job(turn, plan.key, plan.name, JobKind.CELERY, turn.now, opts=json.dumps(kept)))
+
+
+def _answer_by(turn: Turn, plan: Plan) -> int:
     timeout = plan.opts.get("timeout")
-    expires_at = turn.now + (parse_duration(str(timeout)) if timeout else INVOKE_TIMEOUT_MS)
+    return turn.now + (parse_duration(str(timeout)) if timeout else INVOKE_TIMEOUT_MS)
+
+
+def _invoke(turn: Turn, changes: Changes, plan: Plan) -> None:
+    expires_at = _answer_by(turn, plan)
     _wait(turn, changes, plan, _named_wait(turn, plan, "", expires_at))
     payload = plan.opts.get("payload")
     data = dict(payload.get("data") or {}) if isinstance(payload, dict) else {}

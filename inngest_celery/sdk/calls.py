@@ -217,6 +217,16 @@ class StepBuilder:
     ) -> StepCall:
         return self.invoke(step_id, f"{app_id or self.client.app_id}-{function_id}", data, timeout, v)
 
+    def celery(self, step_id: str, signature: object, timeout: Length | None) -> StepCall:
+        _check_id(step_id)
+        from inngest_celery.worker import canvases
+
+        kept = canvases.stored(step_id, signature)
+        opts: dict[str, object] = {"signature": kept, "task": canvases.described(kept)}
+        if timeout is not None:
+            opts["timeout"] = _timeout(step_id, timeout)
+        return StepCall(Opcode.CELERY, step_id, opts=opts, name=step_id)
+
     def infer(self, step_id: str, adapter: BaseAdapter, body: Mapping[str, Any], cost: Cost) -> StepCall:
         _check_id(step_id)
         costs.check(step_id, cost)

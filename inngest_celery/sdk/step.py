@@ -12,6 +12,7 @@ from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.types import EmptySentinel, T, Ts
 
 if TYPE_CHECKING:
+    from celery.canvas import Signature
     from sqlalchemy.orm import Session as SqlSession
 
     from inngest_celery.experimental.ai import BaseAdapter
@@ -36,6 +37,33 @@ class Step:
         self._session = session
         self._build = StepBuilder(client, session, is_async=True)
         self.ai = AI(self)
+
+    async def celery(
+        self, step_id: str, signature: Signature, *, timeout: int | datetime.timedelta | None = None
+    ) -> Any:
+        """Have a Celery task, or a chain, group or chord, done by its own workers, and give its result.
+
+        The task is published once, on its own queue and with its own options, and no worker waits for it. Its workers
+        need not know this package. An error of the task is raised as ``StepError``. Its own policy says whether it is
+        tried again (``autoretry_for``, say); this step is not.
+
+        When the run is cancelled, or the time is up, the task is revoked: one that has not begun does not run.
+
+        Args:
+            step_id: the step's id.
+            signature: what to do, such as ``charge.s(amount)``; its arguments have to be JSON.
+            timeout: how long to wait for it, in milliseconds or as a timedelta; a year, if left out.
+
+        Raises:
+            StepError: the task failed, was revoked, or did not end in time (``CeleryTaskTimeoutError``).
+            StepInvalidError: the signature cannot be kept as JSON, or is none.
+
+        Example::
+
+            receipt = await ctx.step.celery("charge", charge.s(amount), timeout=timedelta(hours=1))
+            report = await ctx.step.celery("report", chord([fetch.s(vendor) for vendor in vendors], merge.s()))
+        """
+        return await self._session.reach(self._build.celery(step_id, signature, timeout))
 
     async def invoke(
         self,
@@ -205,6 +233,10 @@ class StepSync:
         self._session = session
         self._build = StepBuilder(client, session, is_async=False)
         self.ai = AISync(self)
+
+    def celery(self, step_id: str, signature: Signature, *, timeout: int | datetime.timedelta | None = None) -> Any:
+        """Have a Celery task done by its own workers, and give its result; see :meth:`Step.celery`."""
+        return self._session.reach_sync(self._build.celery(step_id, signature, timeout))
 
     def invoke(
         self,

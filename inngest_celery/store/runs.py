@@ -5,6 +5,7 @@ Locks are always taken in the same order, so that no two transactions wait for e
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,8 +15,10 @@ from inngest_celery.store import defers, events, schema, waits
 from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.outcomes import ORDER
-from inngest_celery.store.rows import Attempt, Job, Run, RunStatus, Step, values
+from inngest_celery.store.rows import Attempt, Job, JobKind, Run, RunStatus, Step, values
 
+REVOKE_TASK = "inngest.revoke"
+REVOKE_KEY = "revoke"
 # How long an idempotency key is taken.
 IDEMPOTENCY_MS = 86_400_000
 
@@ -180,10 +183,13 @@ def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
         .where(table.c.id == run.id)
         .values(status=end.status.value, output=end.output, ended_at=end.at, reason=end.reason, singleton_key=None)
     )
-    connection.execute(sa.delete(schema.job).where(schema.job.c.subject_id == run.id))
     deferred = defers.events_of(connection, run, end.at)
-    connection.execute(sa.delete(schema.wait).where(schema.wait.c.run_id == run.id))
-    due: list[Job] = []
+    waited = connection.execute(sa.delete(schema.wait).where(schema.wait.c.run_id == run.id)).rowcount
+    # Whoever waits for nothing waits for no Celery task.
+    due = _revocation(connection, run, end) if waited else []
+    connection.execute(sa.delete(schema.job).where(schema.job.c.subject_id == run.id))
+    if due:
+        insert_new(connection, schema.job, [values(job) for job in due])
     if end.deliver is not None:
         connection.execute(sa.insert(schema.job), values(end.deliver))
         due.append(end.deliver)
@@ -203,3 +209,29 @@ def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
             insert_new(connection, schema.job, [values(job)])
             due.append(job)
     return due
+
+
+def _revocation(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
+    """Make the job that revokes the Celery tasks which a run still waits for, if there are any."""
+    table = schema.job
+    query = sa.select(table.c.opts).where(table.c.subject_id == run.id, table.c.kind == JobKind.CELERY.value)
+    waiting = connection.execute(query).all()
+    ids = [task_id for row in waiting for task_id in json.loads(row.opts).get("ids", [])]
+    if not ids:
+        return []
+    return [
+        Job(
+            subject_id=run.id,
+            key=REVOKE_KEY,
+            kind=JobKind.REVOKE,
+            name="",
+            function_id=run.function_id,
+            task_name=REVOKE_TASK,
+            queue=end.route_queue,
+            opts=json.dumps({"ids": ids}),
+            created_at=end.at,
+            due_at=end.at,
+            sweep_at=end.hint_by,
+            hints=1,
+        )
+    ]

@@ -71,9 +71,10 @@ def take(connection: sa.Connection, run_id: str, key: str) -> Wait | None:
     return Wait(**row._mapping)
 
 
-def waited_for(wait: Wait) -> str:
-    """Give what a step keeps of its wait, as JSON text."""
-    return json.dumps({"until": wait.expires_at, "event": wait.event_name, "if": wait.expression})
+def waited_for(wait: Wait, task: str | None = None) -> str:
+    """Give what a step keeps of its wait, as JSON text; of a wait for a Celery task, its name."""
+    told = {"until": wait.expires_at, "event": wait.event_name, "if": wait.expression}
+    return json.dumps(told if task is None else {**told, "task": task})
 
 
 def candidates(connection: sa.Connection, name: str, anchors: Iterable[str], now: int) -> list[Wait]:
@@ -85,8 +86,23 @@ def candidates(connection: sa.Connection, name: str, anchors: Iterable[str], now
     return [Wait(**row._mapping) for row in connection.execute(query.order_by(table.c.created_at, table.c.run_id))]
 
 
-def resume(connection: sa.Connection, run_id: str, key: str, memo: str, *, now: int, sweep_at: int) -> Job | None:
+def resume(
+    connection: sa.Connection,
+    run_id: str,
+    key: str,
+    memo: str,
+    *,
+    now: int,
+    sweep_at: int,
+    task_id: str | None = None,
+    task: str | None = None,
+) -> Job | None:
     """Record what a waiting step has got, and make its job due.
+
+    Args:
+        memo: what the function sees of it.
+        now, sweep_at: milliseconds.
+        task_id, task: the Celery task that the step has waited for, if it has.
 
     Returns:
         The job, or ``None`` when the wait is gone: satisfied, timed out or its run ended before.
@@ -111,7 +127,8 @@ def resume(connection: sa.Connection, run_id: str, key: str, memo: str, *, now: 
         queued_at=wait.created_at,
         started_at=wait.created_at,
         ended_at=now,
-        waited=waited_for(wait),
+        task_id=task_id,
+        waited=waited_for(wait, task),
     )
     outcomes.append(connection, [step])
     job = schema.job

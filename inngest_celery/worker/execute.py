@@ -23,6 +23,7 @@ from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.functions import FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.worker import legacy_tasks
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.leases import LeaseKeeper
 from inngest_celery.worker.remote import RemoteTurns
@@ -82,6 +83,11 @@ class NativeTurns(Turns):
         self._function = function
         # Of the step at hand, if its own transaction has written it or was refused.
         self._recorded: Recorded | None = None
+
+    @property
+    def _explained_claims(self) -> int:
+        # Whoever looks after a Celery task claims the step's job every time.
+        return super()._explained_claims + legacy_tasks.claims_of(self._job)
 
     def _carry_on(self, switch_lease: Callable[[Job | None], None]) -> None:
         self._switch_lease = switch_lease

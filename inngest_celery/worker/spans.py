@@ -116,6 +116,10 @@ class RunSpans:
         """Where a call that is made now is made from."""
         return trace_context.current() if self._tracer is not None else self._trace
 
+    def headers_of(self, key: str) -> dict[str, str]:
+        """Give what a message says of the trace that belongs to a step."""
+        return {} if self._trace is None else self._trace.at("step", self._run.id, key).headers
+
     def mark(self, events: Sequence[Event]) -> None:
         """Note with events that they are sent by this run."""
         if self._trace is not None:

@@ -24,7 +24,8 @@ from inngest_celery.store.events import ROUTE_TASK
 from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
-from inngest_celery.worker import bridge, call_options, hints, spans, sweeper
+from inngest_celery.store.runs import REVOKE_TASK
+from inngest_celery.worker import bridge, call_options, hints, legacy_tasks, spans, sweeper
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.handoff import Handoff, may_share
 from inngest_celery.worker.registry import functions_of
@@ -79,9 +80,10 @@ class FunctionTask(Task):  # type: ignore[misc]
 
 def define_tasks(app: Celery) -> None:
     """Give a Celery app the tasks that belong to no function, and its workers our sweep."""
-    own = (CALL_TASK, ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK, mass_cancelling.TASK)
+    own = (CALL_TASK, ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK, REVOKE_TASK, mass_cancelling.TASK)
     for name in (*own, *pending.TASKS.values()):
         app.task(name=name, bind=True, shared=False, acks_late=True, ignore_result=True, typing=False)(_run_own)
+    legacy_tasks.define(app)
     sweeper.install(app)
 
 
@@ -242,6 +244,10 @@ def perform_claimed(
         _cancel_many(runtime, job)
     elif job.kind is JobKind.DELIVER:
         bridge.deliver(runtime, claimed)
+    elif job.kind is JobKind.CELERY:
+        legacy_tasks.perform(runtime, claimed)
+    elif job.kind is JobKind.REVOKE:
+        legacy_tasks.revoke(runtime, job)
     else:
         return runtime.executor.carry_on(claimed, _function_of(runtime, job), task_id, slot)
     return None

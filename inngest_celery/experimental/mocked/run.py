@@ -8,7 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from inngest_celery import ids
 from inngest_celery.experimental.mocked.client import NO_ID
@@ -32,6 +32,7 @@ from inngest_celery.sdk.memos import MemoizedError, Output, StepMemos
 from inngest_celery.sdk.middleware import MiddlewareChain, TransformOutputResult, TransformOutputStepInfo
 from inngest_celery.sdk.session import Opener, StepCall
 from inngest_celery.sdk.types import EmptySentinel
+from inngest_celery.worker.canvases import Canvas, Done
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as SqlSession
@@ -205,6 +206,8 @@ class Run:
             memo = Output(None if stub is Timeout else stub)
         elif call.op is Opcode.SLEEP:
             memo = Output()
+        elif call.op is Opcode.CELERY:
+            memo = self._apply(call)
         elif call.body is not None and self._has_transaction(call):
             memo = yield from self._run_body(call, call.body)
         else:
@@ -221,6 +224,14 @@ class Run:
             return True
         call.transaction.current = _Rehearsal(self._session, call.transaction.opener)
         return self._session is not None or call.transaction.opener is not None
+
+    def _apply(self, call: StepCall) -> Output:
+        """Carry out a Celery task in place."""
+        kept = cast("dict[str, Any]", (call.opts or {})["signature"])
+        ending = Canvas(self.client.celery, kept, self.run_id, call.hashed_id).apply()
+        if isinstance(ending, Done):
+            return Output(ending.value)
+        return Output(error=MemoizedError(ending.message, ending.name, ending.stack))
 
     def _run_body(self, call: StepCall, body: Callable[[], object]) -> Work[Output]:
         info = TransformOutputStepInfo(call.step_id, call.op, call.opts)
