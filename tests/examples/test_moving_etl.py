@@ -33,7 +33,7 @@ class Project:
         self.app = project.create_celery(project.create_app())
         self.engine = sa.create_engine(environment["INNGEST_DATABASE_URL"])
         self._lines = project.lines
-        project.metadata.create_all(self.engine)
+        self._lines.create(self.engine)
 
     def worker(self, step: str) -> Any:
         return self._start(f"{PACKAGE}.{step}", pool="threads", concurrency=2, env=self._environment)
@@ -41,6 +41,11 @@ class Project:
     def send(self) -> Any:
         entry = self.app.conf.beat_schedule["nightly"]
         return self.app.send_task(entry["task"], entry["args"])
+
+    def close(self) -> None:
+        """Leave the database, which another test gets, as it was."""
+        self._lines.drop(self.engine)
+        self.engine.dispose()
 
     def numbers(self) -> list[str]:
         with self.engine.connect() as connection:
@@ -66,7 +71,7 @@ def project(
             monkeypatch.delitem(sys.modules, name)
         project = Project(environment, start_worker, asked)
         yield project
-        project.engine.dispose()
+        project.close()
 
 
 @pytest.mark.parametrize("step", STEPS)

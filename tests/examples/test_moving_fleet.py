@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from examples.moving.fleet import pictures
 from tests.conftest import StartWorker
 from tests.waiting import wait_until
 
@@ -100,4 +101,6 @@ def test_what_is_on_its_way_arrives(step: str, following: str, fleet: Fleet) -> 
     fleet.workers(following, "io", "cpu")
     for result in (begun, waiting):
         assert result.get(timeout=LONG)["bytes"] == 64 + 256 + 500
-    assert fleet.journal() == {("io", "copy"): 2, ("cpu", "shrink"): 6, ("io", "publish"): 2}
+    # Step 3 has other steps for it: what the half done call was waiting for is done once more, in vain.
+    again = len(pictures.WIDTHS) if following == "step_3" else 0
+    assert fleet.journal() == {("io", "copy"): 2, ("cpu", "shrink"): 6 + again, ("io", "publish"): 2}
