@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import Literal
 
 from celery import Celery
@@ -207,6 +208,10 @@ class Settings(BaseModel):
         return round(self.hint_timeout * 1000)
 
 
+# What gives a database where neither the app nor the environment names one: Django's, in a Django project.
+database_defaults: list[Callable[[], str]] = []
+
+
 def settings_of(app: Celery) -> Settings:
     """Read the settings of a Celery app.
 
@@ -224,6 +229,8 @@ def settings_of(app: Celery) -> Settings:
         if value is not None:
             given[field] = value
     given.update({key.removeprefix(PREFIX): value for key, value in app.conf.items() if key.startswith(PREFIX)})
+    if database_defaults and not given.get("database_url"):
+        given["database_url"] = database_defaults[-1]()
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:

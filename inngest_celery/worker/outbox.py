@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from celery import Celery
@@ -18,6 +19,19 @@ from inngest_celery.store.errors import explained
 from inngest_celery.trace_context import current, kept_with
 from inngest_celery.worker import hints
 from inngest_celery.worker.runtime import Runtime, runtime_of
+
+
+@dataclass(frozen=True, slots=True)
+class Enlisted:
+    """A transaction that somebody else ends, and who tells when it is committed.
+
+    Attributes:
+        connection: to write on.
+        when_committed: has something called once it is committed, and never if it is not.
+    """
+
+    connection: sa.Connection
+    when_committed: Callable[[Callable[[], None]], object]
 
 
 class Outbox:
@@ -94,6 +108,9 @@ class Outbox:
             with explained(self._runtime.database):
                 sending.join(session.connection(), stored, routes)
             listen(session, "after_commit", lambda _: hints.publish(self._runtime, routes), once=True)
+        elif isinstance(session, Enlisted):
+            sending.join(session.connection, stored, routes)
+            session.when_committed(lambda: hints.publish(self._runtime, routes))
         elif isinstance(session, sa.Connection):
             # A connection does not tell when it has committed: the next sweep finds the jobs.
             for job in routes:

@@ -1,0 +1,12 @@
+"""The Celery app, as Celery's guide for Django makes it."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
+
+app = Celery("shop")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+# Finds orders/tasks.py, where the functions are.
+app.autodiscover_tasks()
