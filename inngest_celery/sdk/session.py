@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.event import Event
+from inngest_celery.sdk.time_limits import TimeLimits
 
 if TYPE_CHECKING:
     from inngest_celery.sdk.middleware import MiddlewareChain
@@ -33,6 +34,7 @@ class StepCall:
         emits: events, with their ids, that the body wants stored in the same transaction as its result
             (``step.send_event``); an event's ``ts`` of 0 stands for now.
         cost: what the step costs, or what tells it from what the body gave.
+        limits: how long the body may take.
         hashed_id: the hash of the id, which the session sets when it numbers the call, before it runs the body.
     """
 
@@ -43,6 +45,7 @@ class StepCall:
     body: Callable[[], object] | None = None
     emits: list[tuple[str, Event]] = field(default_factory=list)
     cost: float | Callable[[object], object] | None = None
+    limits: TimeLimits = field(default_factory=TimeLimits)
     hashed_id: str = ""
 
 

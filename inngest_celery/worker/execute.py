@@ -14,6 +14,7 @@ from inngest_celery.drivers.native.session import NativeSession, Opening
 from inngest_celery.engine.decide import decide
 from inngest_celery.engine.report import Failure, Outcome
 from inngest_celery.engine.spec import read_spec
+from inngest_celery.engine.time_limits import limits_of
 from inngest_celery.sdk.errors import SuspensionSwallowedError
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.function import Function
@@ -78,6 +79,10 @@ class NativeTurns(Turns):
     ) -> None:
         super().__init__(runtime, claimed, read_spec(function.wire_text), function.task_name, task_id, slot)
         self._function = function
+        self._limits = limits_of(claimed.job)
+        if self._limits is not None:
+            # The limit is this step's alone: what follows is another message's.
+            self._hot = False
 
     def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:
         outcomes = self._load()
@@ -129,6 +134,8 @@ class NativeTurns(Turns):
         if key is None:
             return None
         attempt = self._job.attempt if self._job.key == key else 0
+        if self._limits is not None and self._limits.hard is not None:
+            self._runtime.tell_if_not_killing()
 
         def body(task_id: str) -> Outcome:
             def execute(enter: Enter | None) -> Outcome:
