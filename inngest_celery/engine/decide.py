@@ -14,6 +14,7 @@ from inngest_celery.engine.policies import budget_of
 from inngest_celery.engine.recording import step_of
 from inngest_celery.engine.report import Failure, GoOn, Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final, retry_at
+from inngest_celery.engine.time_limits import limits_of
 from inngest_celery.engine.turn import Turn
 from inngest_celery.engine.waiting import wait_for
 from inngest_celery.opcodes import Opcode
@@ -262,7 +263,7 @@ def _keep_one(turn: Turn, changes: Changes) -> None:
     if not turn.keep:
         return
     for job in [*changes.jobs, *([changes.onward] if changes.onward else [])]:
-        if job.kind in (JobKind.STEP, JobKind.RESUME) and job.due_at <= turn.now:
+        if job.kind in (JobKind.STEP, JobKind.RESUME) and job.due_at <= turn.now and limits_of(job) is None:
             _lease(turn, job)
             return
 
@@ -316,6 +317,13 @@ def _job(
         attempt=attempt,
     )
     return announced(job, now=turn.now, hint_ms=turn.hint_ms, horizon_ms=turn.horizon_ms)
+
+
+def resumption(turn: Turn) -> Job:
+    """Give the job at hand as one that carries the function on, now that its step is over."""
+    job = _job(turn, turn.job.key, "", JobKind.RESUME, turn.now)
+    job.fence, job.created_at = turn.job.fence, turn.job.created_at
+    return job
 
 
 def _continued(turn: Turn, job: Job) -> Job:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from inngest_celery import ids
 from inngest_celery.opcodes import Opcode
-from inngest_celery.sdk import costs, durations, effects, jsonable
+from inngest_celery.sdk import costs, durations, effects, jsonable, time_limits
 from inngest_celery.sdk.effects import Blocking, Effect
 from inngest_celery.sdk.errors import ErrorCode, StepInvalidError
 from inngest_celery.sdk.event import Event, SendEventsResult
 from inngest_celery.sdk.sending import MAX_NAME, as_list, is_storable, new_seed, sending
 from inngest_celery.sdk.session import InTransaction, StepCall
+from inngest_celery.sdk.time_limits import Limit
 from inngest_celery.sdk.types import EmptySentinel
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ class StepBuilder:
         args: Sequence[object],
         output_type: object,
         cost: Cost,
+        time_limit: Limit = None,
+        soft_time_limit: Limit = None,
     ) -> StepCall:
         _check_id(step_id)
         costs.check(step_id, cost)
+        limits = time_limits.checked(step_id, time_limit, soft_time_limit)
         if not callable(handler):
             raise StepInvalidError(
                 f'step "{step_id}" takes a function to call, not {type(handler).__name__}; '
@@ -61,9 +65,8 @@ class StepBuilder:
         def body() -> object:
             return self._then(step_id, handler(*args), lambda result: self.preserve(result, output_type))
 
-        return StepCall(
-            Opcode.STEP_RUN, step_id, name=step_id, body=body, cost=self._told(cost, output_type), args=args
-        )
+        told = self._told(cost, output_type)
+        return StepCall(Opcode.STEP_RUN, step_id, name=step_id, body=body, cost=told, args=args, limits=limits)
 
     def transaction(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from inngest_celery.sdk.errors import Error, StepError
+from inngest_celery.sdk.errors import Error, ErrorCode, StepError
 from inngest_celery.sdk.stack import user_stack
 from inngest_celery.sdk.types import EmptySentinel, empty_sentinel
 
@@ -18,6 +18,7 @@ class MemoizedError:
     message: str
     name: str
     stack: str | None = None
+    code: str = ErrorCode.STEP_ERRORED
 
     @classmethod
     def of(cls, error: Exception) -> Self:
@@ -28,7 +29,9 @@ class MemoizedError:
 
     def to_step_error(self) -> StepError:
         """Give the exception that the step's call raises."""
-        return StepError(self.message, self.name, self.stack)
+        error = StepError(self.message, self.name, self.stack)
+        error.code = self.code
+        return error
 
 
 @dataclass(slots=True)
@@ -73,7 +76,9 @@ def _read(memo: object) -> Output:
         return Output(memo["data"])
     if isinstance(memo, dict) and memo.keys() == {"error"} and isinstance(memo["error"], dict):
         error = memo["error"]
-        return Output(
-            error=MemoizedError(str(error.get("message", "")), str(error.get("name", "Error")), error.get("stack"))
-        )
+        found = MemoizedError(str(error.get("message", "")), str(error.get("name", "Error")), error.get("stack"))
+        if error.get("code") == ErrorCode.STEP_TIME_LIMIT:
+            # What the step itself raised has codes of its own; this one says what was done to it.
+            found.code = ErrorCode.STEP_TIME_LIMIT
+        return Output(error=found)
     return Output(memo)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.event import Event
+from inngest_celery.sdk.time_limits import TimeLimits
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -91,6 +92,7 @@ class StepCall:
         cost: what the step costs, or what tells it from what the body gave.
         args: what the user's handler is called with.
         transaction: for a body that runs in the transaction that records its outcome.
+        limits: how long the body may take.
         hashed_id: the hash of the id, which the session sets when it numbers the call, before it runs the body.
     """
 
@@ -103,6 +105,7 @@ class StepCall:
     cost: float | Callable[[object], object] | None = None
     args: Sequence[object] = ()
     transaction: InTransaction | None = None
+    limits: TimeLimits = field(default_factory=TimeLimits)
     hashed_id: str = ""
 
 

@@ -119,6 +119,8 @@ class Step:
         *handler_args: *Ts,
         output_type: object = EmptySentinel,
         cost: float | Callable[[T], float] | None = None,
+        time_limit: float | datetime.timedelta | None = None,
+        soft_time_limit: float | datetime.timedelta | None = None,
     ) -> T:
         """Call a handler, once, and give its result.
 
@@ -129,12 +131,18 @@ class Step:
             output_type: what the stored result is rebuilt as, with the client's serializer.
             cost: what the step costs of the function's ``budget``, or what tells it from the result, such as
                 ``lambda answer: answer.tokens``; a number from 0 up. Without a budget it counts for nothing.
+            time_limit: seconds, or a timedelta, after which the process that executes the handler is killed, whatever
+                it does: the attempt has failed (``step_time_limit``), and the run goes on by its retries. It counts
+                from when a worker takes the step up, in a message of its own. It takes Celery's prefork pool. What
+                the function's ``celery_options`` say, if left out.
+            soft_time_limit: the same, but ``SoftTimeLimitExceeded`` is raised in the handler; one that is async is
+                cancelled.
 
         Example: ``user = await ctx.step.run("load", load_user, 7)``
 
         Mirrors https://www.inngest.com/docs/reference/python/steps/run
         """
-        call = self._build.run(step_id, handler, handler_args, output_type, cost)
+        call = self._build.run(step_id, handler, handler_args, output_type, cost, time_limit, soft_time_limit)
         return cast(T, self._build.revive(await self._session.reach(call), output_type))
 
     async def send_event(self, step_id: str, events: Event | list[Event]) -> list[str]:
@@ -271,9 +279,11 @@ class StepSync:
         *handler_args: *Ts,
         output_type: object = EmptySentinel,
         cost: float | Callable[[T], float] | None = None,
+        time_limit: float | datetime.timedelta | None = None,
+        soft_time_limit: float | datetime.timedelta | None = None,
     ) -> T:
         """Call a handler, once, and give its result; see :meth:`Step.run`."""
-        call = self._build.run(step_id, handler, handler_args, output_type, cost)
+        call = self._build.run(step_id, handler, handler_args, output_type, cost, time_limit, soft_time_limit)
         return cast(T, self._build.revive(self._session.reach_sync(call), output_type))
 
     def send_event(self, step_id: str, events: Event | list[Event]) -> list[str]:

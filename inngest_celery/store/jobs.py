@@ -18,7 +18,7 @@ from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.direct import Statement
 from inngest_celery.store.inserts import insert_new
-from inngest_celery.store.rows import Event, Job, JobKind, Run, values
+from inngest_celery.store.rows import Attempt, Event, Job, JobKind, Run, values
 from inngest_celery.store.waits import job_from
 
 # A job that waits for its turn is looked at once, lest it was never put in line, and then so seldom: it is called.
@@ -300,6 +300,47 @@ def put_back(database: Database, job: Job, sweep_at: int) -> None:
             .where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
             .values(leased_by=None, leased_until=None, due_at=job.due_at, sweep_at=sweep_at, opts=job.opts)
         )
+
+
+@retried
+def held_by(database: Database, owner: str, *, now: int, lease: int) -> list[Job]:
+    """Give the jobs that a worker's process holds, whose name is this or begins with it. Times are milliseconds.
+
+    By the index that sweeps have: what is held is looked at when the lease runs out.
+    """
+    table = schema.job
+    query = sa.select(table).where(
+        table.c.sweep_at.between(now - lease, now + 2 * lease), table.c.leased_by.startswith(owner, autoescape=True)
+    )
+    with database.autocommit() as connection:
+        return [job_from(row._mapping) for row in connection.execute(query)]
+
+
+def read(database: Database, job: Job) -> Claimed | None:
+    """Give a job as :func:`claim` would, for somebody who holds it in another's name; ``None`` if it has changed."""
+    table = schema.job
+    with database.autocommit() as connection:
+        found = connection.execute(
+            sa.select(table).where(
+                table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence
+            )
+        ).first()
+        run = connection.execute(sa.select(schema.run).where(schema.run.c.id == job.subject_id)).first()
+        if found is None or run is None:
+            return None
+        event = connection.execute(sa.select(schema.event).where(schema.event.c.id == run.event_id)).first()
+    return Claimed(job_from(found._mapping), Run(**run._mapping), Event(**event._mapping) if event else None)
+
+
+@retried
+def free(database: Database, job: Job, freed: Job, attempt: Attempt | None) -> bool:
+    """Take a job from whoever held it, with an attempt for the history; false if they hold it no more."""
+    with database.transaction() as connection:
+        if not update(connection, job, freed):
+            return False
+        if attempt is not None:
+            insert_new(connection, schema.attempt, [values(attempt)])
+    return True
 
 
 def milliseconds_early(database: Database, subject_id: str, key: str, now: int) -> int | None:

@@ -177,6 +177,10 @@ class Admission:
         """Take a job out of the line that is not to be done any more; give jobs to send hints for."""
         return self._called(place.tag, [["forget", place.job, place.line]], {})
 
+    def bury(self, tag: str, owner: str) -> list[Job]:
+        """Give up all places of a process that is gone; give jobs to send hints for."""
+        return self._called(tag, [["bury", owner]], {})
+
     def hold(self, slot: Slot, job: Job | None, *, lost: bool) -> None:
         """Prolong what this process holds. A slot goes on with the job that its run has come to, if it has any.
 

@@ -14,6 +14,7 @@ from inngest_celery.drivers.native.session import NativeSession, Opening
 from inngest_celery.engine.decide import decide, record
 from inngest_celery.engine.report import Failure, Outcome
 from inngest_celery.engine.spec import read_spec
+from inngest_celery.engine.time_limits import limits_of
 from inngest_celery.sdk.errors import SuspensionSwallowedError
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.function import Function
@@ -83,6 +84,10 @@ class NativeTurns(Turns):
         self._function = function
         # Of the step at hand, if its own transaction has written it or was refused.
         self._recorded: Recorded | None = None
+        self._limits = limits_of(claimed.job)
+        if self._limits is not None:
+            # The limit is this step's alone: what follows is another message's.
+            self._hot = False
 
     @property
     def _explained_claims(self) -> int:
@@ -152,6 +157,8 @@ class NativeTurns(Turns):
         if key is None:
             return None
         attempt = self._job.attempt if self._job.key == key else 0
+        if self._limits is not None and self._limits.hard is not None:
+            self._runtime.tell_if_not_killing()
 
         def body(task_id: str) -> Outcome:
             def execute(enter: Enter | None) -> Outcome:

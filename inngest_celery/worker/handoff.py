@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inngest_celery.engine.time_limits import limits_of
 from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Job
 from inngest_celery.worker.registry import functions_of
@@ -35,7 +36,7 @@ class Handoff:
         fits = self._open and self._job is None and now < self._until
         if not fits or job.flow is None or job.due_at > now or job.queue != self._queue:
             return False
-        if not may_share(self._runtime, job.function_id, job.task_name):
+        if limits_of(job) is not None or not may_share(self._runtime, job.function_id, job.task_name):
             return False
         self._job = job
         return True

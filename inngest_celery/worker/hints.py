@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from celery.utils import uuid
 
 from inngest_celery import trace_context
+from inngest_celery.engine.time_limits import limits_of
 from inngest_celery.flow.places import starts_run
+from inngest_celery.sdk.time_limits import TimeLimits, of_options
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Cost, Job, JobKind
@@ -21,6 +23,7 @@ from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
 if TYPE_CHECKING:
+    from inngest_celery.sdk.function import Function
     from inngest_celery.worker.admission import Slot
     from inngest_celery.worker.handoff import Handoff
 
@@ -111,7 +114,26 @@ def _message_options(runtime: Runtime, job: Job) -> dict[str, Any]:
     function = functions_of(runtime.app).get(job.function_id)
     given = function.celery_options if function is not None else {}
     of_the_function = {name: given[name] for name in MESSAGE_OPTIONS - {"queue"} if name in given}
-    return {**of_the_function, **carried(job.message)}
+    return {**of_the_function, **_time_limits(job, function), **carried(job.message)}
+
+
+def _time_limits(job: Job, function: Function[Any] | None) -> dict[str, Any]:
+    """Give what Celery is to keep for one message: of a step, or of the function's own code.
+
+    The soft limit of a step is its body's alone, and kept by whoever executes it.
+    """
+    of_step = limits_of(job)
+    if of_step is not None:
+        limits = TimeLimits(of_step.hard)
+    elif function is not None and function.task_name == job.task_name:
+        limits = of_options(function.celery_options)
+    else:
+        return {}
+    return {
+        name: value
+        for name, value in (("time_limit", limits.hard), ("soft_time_limit", limits.soft))
+        if value is not None
+    }
 
 
 def shadow_name(job: Job) -> str:

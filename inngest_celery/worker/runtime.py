@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import secrets
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from inngest_celery.worker.execute import Executor
     from inngest_celery.worker.realtime import Publisher
 
+logger = logging.getLogger(__name__)
+
 _ATTRIBUTE = "inngest_runtime"
 _REDIS = ("redis", "rediss", "valkey", "valkeys")
 
@@ -41,6 +44,7 @@ class Runtime:
         self.chores: Chores | None = None
         # Whether whoever started this worker can end the body of a step that does not end by itself.
         self.kills_bodies = False
+        self._told_of_limits = False
 
     @cached_property
     def settings(self) -> Settings:
@@ -142,6 +146,17 @@ class Runtime:
         """The queue of jobs that belong to no function of their own."""
         return self.settings.task_queue or str(self.app.conf.task_default_queue)
 
+    def tell_if_not_killing(self) -> None:
+        """Say, once, that a time limit is not kept here: nobody can end a thread, nor a process from within."""
+        if self.kills_bodies or self._told_of_limits:
+            return
+        self._told_of_limits = True
+        logger.warning(
+            "The time_limit of a step is not kept by this worker: only the prefork pool can stop a body. It goes on "
+            "until it ends by itself.",
+            extra={"action": "time_limit_not_kept"},
+        )
+
     @property
     def worker_name(self) -> str:
         """The name under which this process holds leases; a new one in each process."""
@@ -149,8 +164,13 @@ class Runtime:
         name = self._names.get(process)
         if name is None:
             # Threads of a pool may all come here first; one name wins.
-            name = self._names.setdefault(process, f"{socket.gethostname()}:{process}:{secrets.token_hex(3)}")
+            name = self._names.setdefault(process, self.name_of_process(process) + secrets.token_hex(3))
         return name
+
+    @staticmethod
+    def name_of_process(pid: int) -> str:
+        """Give what the name of a process of this machine begins with."""
+        return f"{socket.gethostname()}:{pid}:"
 
 
 _guard = threading.Lock()

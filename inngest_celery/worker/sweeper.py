@@ -28,6 +28,7 @@ from inngest_celery.worker.cutover import take_over
 from inngest_celery.worker.flow_clock import FlowClock, tell_limits
 from inngest_celery.worker.limited_tasks import limit_tasks
 from inngest_celery.worker.registry import declared, functions_of, limited_tasks_of, synchronise
+from inngest_celery.worker.requests import look_for_losses
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.startup import prepare_database
 from inngest_celery.worker.step_events import StepEvents
@@ -107,6 +108,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         swept: Swept | None = None
         while not self._stop.wait(pause):
             self._events.look_at(getattr(worker, "consumer", None))
+            look_for_losses(runtime)
             later = None
             try:
                 with self._sweeping:

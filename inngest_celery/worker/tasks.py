@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from celery import Celery, Task
 from celery.exceptions import Retry
 
 from inngest_celery.crash import crash_point
+from inngest_celery.drivers.native.exits import ends_worker
 from inngest_celery.engine import batching, deadlines, debouncing, mass_cancelling, pending
 from inngest_celery.engine.ticks import TICK_TASK, Ticker
 from inngest_celery.flow.places import Place, place_of, place_of_job, run_resources
@@ -25,7 +27,7 @@ from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.store.runs import REVOKE_TASK
-from inngest_celery.worker import bridge, call_options, hints, legacy_tasks, spans, sweeper
+from inngest_celery.worker import bridge, call_options, hints, legacy_tasks, losses, spans, sweeper
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.handoff import Handoff, may_share
 from inngest_celery.worker.registry import functions_of
@@ -43,8 +45,6 @@ DEADLINE_TASK = "inngest.deadline"
 DELIVER_TASK = "inngest.deliver"
 # A message whose ETA was rounded comes a little early; waiting is cheaper than sending another one.
 _EARLY_MS = 1000
-# Celery options that a function has for its steps.
-_OF_STEPS = frozenset({"rate_limit", "soft_time_limit", "time_limit"})
 _BEGIN = {JobKind.DEBOUNCE: debouncing.begin, JobKind.BATCH: batching.begin}
 
 
@@ -82,14 +82,24 @@ def define_tasks(app: Celery) -> None:
     """Give a Celery app the tasks that belong to no function, and its workers our sweep."""
     own = (CALL_TASK, ROUTE_TASK, TICK_TASK, DEADLINE_TASK, DELIVER_TASK, REVOKE_TASK, mass_cancelling.TASK)
     for name in (*own, *pending.TASKS.values()):
-        app.task(name=name, bind=True, shared=False, acks_late=True, ignore_result=True, typing=False)(_run_own)
+        app.task(
+            name=name,
+            bind=True,
+            shared=False,
+            acks_late=True,
+            ignore_result=True,
+            typing=False,
+            Request="inngest_celery.worker.requests:JobRequest",
+        )(_run_own)
     legacy_tasks.define(app)
     sweeper.install(app)
 
 
 def define_function_task(app: Celery, function: Function[Any]) -> None:
     """Make the Celery task of a function, and one for each name that it has taken over from another task."""
-    options = {name: value for name, value in function.celery_options.items() if name not in hints.MESSAGE_OPTIONS}
+    # Time limits are each step's own, and stand in its message.
+    of_messages = hints.MESSAGE_OPTIONS | {"soft_time_limit", "time_limit"}
+    options = {name: value for name, value in function.celery_options.items() if name not in of_messages}
     app.task(
         name=function.task_name,
         bind=True,
@@ -112,7 +122,7 @@ def define_function_task(app: Celery, function: Function[Any]) -> None:
             typing=False,
             inngest_function_id=function.id,
             inngest_legacy=legacy,
-            **{name: value for name, value in options.items() if name not in _OF_STEPS},
+            **{name: value for name, value in options.items() if name != "rate_limit"},
         )(_run_function)
 
 
@@ -144,11 +154,17 @@ def _perform(self: Task, run: str, step: str) -> None:
         slot = _take_places(runtime, place_of(run, step, function_id, flow, starts=starts), flow)
         if slot is None:
             return
-    done = _do(runtime, run, step, str(self.request.id), slot)
-    if done is None:
-        return
-    while (job := done.handoff.take()) is not None:
-        _do_in_place(runtime, job, done.handoff)
+    try:
+        done = _do(runtime, run, step, str(self.request.id), slot)
+        if done is None:
+            return
+        while (job := done.handoff.take()) is not None:
+            _do_in_place(runtime, job, done.handoff)
+    except BaseException as error:
+        # Of a process of a pool its parent does so, who knows why it ends.
+        if ends_worker(error) and not runtime.kills_bodies and threading.current_thread() is threading.main_thread():
+            losses.give_back_own(runtime)
+        raise
     crash_point("before_ack")
     if done.shown.retries:
         raise Retry(str(done.shown.error), exc=done.shown.error)

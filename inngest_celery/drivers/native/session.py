@@ -19,6 +19,8 @@ from inngest_celery.drivers.native.fibers import AsyncFiber, Resolution, SyncFib
 from inngest_celery.drivers.native.hooks import Hooks
 from inngest_celery.drivers.native.loop import loop_thread
 from inngest_celery.drivers.native.numbering import StepNumbers
+from inngest_celery.drivers.native.soft_limits import awaited, interrupted_after
+from inngest_celery.engine import time_limits
 from inngest_celery.engine.limits import size_of
 from inngest_celery.engine.report import Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final
@@ -36,6 +38,7 @@ from inngest_celery.sdk.memos import Output, StepMemos
 from inngest_celery.sdk.middleware import TransformOutputResult, TransformOutputStepInfo
 from inngest_celery.sdk.session import InTransaction, StepCall
 from inngest_celery.sdk.step import Step, StepSync
+from inngest_celery.sdk.time_limits import of_options
 from inngest_celery.sdk.types import EmptySentinel
 from inngest_celery.store import rows
 
@@ -164,7 +167,8 @@ class NativeSession:
         if len(self._open) != 1:
             return None
         key, reached = next(iter(self._open.items()))
-        return key if reached.call.body is not None and not reached.put_forward else None
+        inline = reached.call.body is not None and not reached.call.limits
+        return key if inline and not reached.put_forward else None
 
     def has_reached(self, key: str) -> bool:
         """Tell whether the function waits for this step."""
@@ -293,7 +297,7 @@ class NativeSession:
                 if not reached.put_forward and key not in tried:
                     call = reached.call
                     op = Opcode.STEP_PLANNED if call.body is not None else call.op
-                    report.plans.append(Plan(key, call.step_id, op, call.opts or {}))
+                    report.plans.append(Plan(key, call.step_id, op, call.opts or {}, time_limits.kept(call.limits)))
                     reached.put_forward = True
             report.blocked = bool(self._open)
         try:
@@ -345,6 +349,8 @@ class NativeSession:
             call = self._function.stubs.stand_in(call)
         if call.op is Opcode.AI_GATEWAY:
             call.body = partial(gateway.infer, call.opts or {})
+        if call.op is Opcode.STEP_RUN:
+            call.limits = call.limits.filled(of_options(self._function.celery_options))
         self._open[key] = _Reached(call, contextvars.copy_context())
         self._parallel = self._parallel or len(self._open) > 1
 
@@ -357,9 +363,10 @@ class NativeSession:
         context.run(_inside_step.set, call.step_id)
         result = TransformOutputResult(None, EmptySentinel, TransformOutputStepInfo(call.step_id, call.op, call.opts))
         try:
-            result.output = context.run(call.body)
+            with interrupted_after(call.limits.soft):
+                result.output = context.run(call.body)
             if isinstance(result.output, Awaitable):
-                result.output = loop_thread().run(_awaited(result.output), context)
+                result.output = loop_thread().run(awaited(result.output, call.limits.soft), context)
             if budget is not None:
                 cost = context.run(cost_of, call, result.output, budget, self._event)
         except Exception as error:  # noqa: BLE001  shown to the middleware, then raised again
@@ -404,7 +411,3 @@ def _read(memo: Output) -> object:
     if memo.error is not None:
         raise memo.error.to_step_error()
     return memo.data
-
-
-async def _awaited(value: Awaitable[object]) -> object:
-    return await value

@@ -106,6 +106,18 @@ function operations.release(job, owner)
   end
 end
 
+-- A process is gone: whatever it held is free. Under which names is not known, and this is rare.
+function operations.bury(owner)
+  for _, job in ipairs(redis.call('ZRANGE', key('calls'), 0, -1)) do
+    local info = known(job)
+    if info and info.owner == owner then
+      give_back(job, info)
+      redis.call('HDEL', key('info'), job)
+    end
+  end
+  pump_all()
+end
+
 -- There is no such job to do any more. `line`: where it stands; needed only for one that was never called.
 function operations.forget(job, line)
   local info = known(job)
