@@ -26,11 +26,13 @@ class Way:
         name: as the tables show it.
         start: which of the app's ways to start it.
         slice: the setting, in seconds.
+        events: whether workers send task events, as they do for Flower.
     """
 
     name: str
     start: str
     slice: float = 0.25
+    events: bool = False
 
 
 PLAIN = Way("plain", "plain")
@@ -38,7 +40,9 @@ CHAIN = Way("chain", "chain")
 HOT = Way("hot", "async")
 HOT_SYNC = Way("hot-sync", "sync")
 HOP = Way("slice=0", "async", slice=0)
-WAYS = {way.name: way for way in (PLAIN, CHAIN, HOT, HOT_SYNC, HOP)}
+PLAIN_EVENTS = Way("plain -E", "plain", events=True)
+HOT_EVENTS = Way("hot -E", "async", events=True)
+WAYS = {way.name: way for way in (PLAIN, CHAIN, HOT, HOT_SYNC, HOP, PLAIN_EVENTS, HOT_EVENTS)}
 
 
 @dataclass
@@ -120,7 +124,7 @@ class Runner:
 @contextmanager
 def running(way: Way, stack: Stack, *, count: bool = False, database: str = "") -> Iterator[Runner]:
     """Start a contender's worker, on a database of its own if none is given."""
-    name = way.name.replace("=", "")
+    name = way.name.replace("=", "").replace(" ", "")
     # The workers of plain Celery have the durable functions too, which want tables when they start.
     setup = Setup(
         broker=stack.broker,
@@ -136,6 +140,7 @@ def running(way: Way, stack: Stack, *, count: bool = False, database: str = "") 
         pool="prefork",
         concurrency=PROCESSES,
         env=setup.to_env(),
+        options=["-E"] if way.events else [],
     )
     try:
         worker.wait_ready()

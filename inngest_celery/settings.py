@@ -46,8 +46,9 @@ class Settings(BaseModel):
     task_queue: str | None = Field(None, description="Queue for functions that name none; the app's default if empty.")
     redis_url: str | None = Field(
         None,
-        description="Redis, Valkey or a cluster (`redis+cluster://host:port`) that keeps concurrency, throttles and "
-        "rate limits, and passes on realtime messages; the broker if that is Redis.",
+        description="Redis, Valkey or a cluster (`redis+cluster://host:port`), or one behind sentinels "
+        "(`sentinel://host:26379;sentinel://…/0?master_name=…`), that keeps concurrency, throttles and rate limits, "
+        "and passes on realtime messages; the broker if that is Redis.",
     )
     redis_prefix: str = Field("inngest", min_length=1, description="What the keys in that Redis begin with.")
     horizon: float = Field(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
-import sys
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import redis
 
-from inngest_celery.embedded import _KEEPER, _binary
+from tests.redis_nodes import answers, free_ports, start, stop
 from tests.waiting import wait_until
 
 _SLOTS = 16384
@@ -25,17 +21,14 @@ class Cluster:
 
     def __init__(self, directory: Path) -> None:
         self._nodes: list[subprocess.Popen[bytes]] = []
-        with ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(2 * _NODES)]
-            for each in sockets:
-                each.bind(("127.0.0.1", 0))
-            ports: list[int] = [each.getsockname()[1] for each in sockets]
+        ports = free_ports(2 * _NODES)
         self._clients: list[Any] = [redis.Redis(port=port, decode_responses=True) for port in ports[:_NODES]]
         try:
             for port, bus in zip(ports[:_NODES], ports[_NODES:], strict=True):
-                self._nodes.append(_start(directory / str(port), port, bus))
+                options = ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
+                self._nodes.append(start(directory / str(port), port, options))
             for index, client in enumerate(self._clients):
-                wait_until(partial(_answers, client), message="a node of the cluster")
+                wait_until(partial(answers, client), message="a node of the cluster")
                 client.execute_command("CLUSTER SET-CONFIG-EPOCH", index + 1)
                 first, last = (_SLOTS * part // _NODES for part in (index, index + 1))
                 client.execute_command("CLUSTER ADDSLOTSRANGE", first, last - 1)
@@ -56,32 +49,7 @@ class Cluster:
         for client in self._clients:
             client.close()
         for node in self._nodes:
-            assert node.stdin is not None
-            node.stdin.close()
-            node.wait()
-
-
-def _start(directory: Path, port: int, bus: int) -> subprocess.Popen[bytes]:
-    directory.mkdir()
-    command = [_binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
-    command += ["--save", "", "--appendonly", "no", "--cluster-enabled", "yes", "--cluster-port", str(bus)]
-    with (directory / "log").open("wb") as log:
-        return subprocess.Popen(
-            # The keeper hands the server a lock to hold. Nobody else comes for this directory: its log will do.
-            [sys.executable, "-I", "-S", str(_KEEPER), str(os.getpid()), str(log.fileno()), *command],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            pass_fds=[log.fileno()],
-            start_new_session=True,
-        )
-
-
-def _answers(client: Any) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
+            stop(node)
 
 
 def _is_whole(client: Any) -> bool:

@@ -15,8 +15,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
-from inngest_celery.flow import scripts
+from inngest_celery.flow import scripts, sentinels
 from inngest_celery.flow.places import name_of
 
 Operation = list[Any]
@@ -54,7 +55,8 @@ class Gate:
     """Flow control in one Redis, Valkey or Redis Cluster.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``; ``redis+cluster://host:port`` for a cluster.
+        url: ``redis://``, ``rediss://`` or ``unix://``; ``redis+cluster://host:port`` for a cluster;
+            ``sentinel://host:port;sentinel://…?master_name=…`` for one that sentinels look after.
         prefix: what all keys begin with.
         call_ms: for how long a job that is called keeps its places before it has begun, in milliseconds.
     """
@@ -177,6 +179,9 @@ def connect(url: str, patience_s: float = _PATIENCE_S) -> redis.Redis:
         return cluster  # type: ignore[no-any-return]
     # Tried once more at once, for a connection that the other side has closed meanwhile; then it is left for later.
     again = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    if url.startswith(sentinels.SCHEME):
+        found: redis.Redis = sentinels.master(url, Sentinel, retry=again, **patience)
+        return found
     return redis.Redis.from_url(url, retry=again, **patience)
 
 

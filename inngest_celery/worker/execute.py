@@ -27,6 +27,7 @@ from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import legacy_tasks
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.leases import LeaseKeeper
+from inngest_celery.worker.names import step_name
 from inngest_celery.worker.remote import RemoteTurns
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.spans import Enter
@@ -177,9 +178,10 @@ class NativeTurns(Turns):
             outcome = trace_in_place(
                 self._runtime.app,
                 self._task_name,
-                shadow=f"{self._task_name} · {session.name_of(key)}",
+                shadow=step_name(self._task_name, session.name_of(key)),
                 run_id=self._run.id,
                 key=key,
+                step=session.name_of(key),
                 attempt=attempt,
                 message=self._job.message,
                 body=body,

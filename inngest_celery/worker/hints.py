@@ -19,6 +19,7 @@ from inngest_celery.store.rows import Cost, Job, JobKind
 from inngest_celery.worker import messages, spans
 from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
 from inngest_celery.worker.call_options import carried
+from inngest_celery.worker.names import shown_arguments, step_name
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
@@ -98,6 +99,8 @@ def _send(runtime: Runtime, job: Job, now: int) -> None:
         runtime.app.send_task(
             job.task_name,
             kwargs={"run": job.subject_id, "step": job.key},
+            kwargsrepr=repr(shown_arguments(job.subject_id, job.name)),
+            retries=job.attempt,
             task_id=task_id,
             queue=job.queue,
             shadow=shadow_name(job),
@@ -140,7 +143,10 @@ def shadow_name(job: Job) -> str:
     """Give the name that logs and Flower show for a job."""
     # Functions that are called over the wire have one task for all of them.
     name = job.function_id if job.task_name == CALL_TASK else job.task_name
-    return f"{name} · {job.name}" if job.name else name
+    if job.kind is JobKind.START:
+        # Its bare name is that of the runs themselves.
+        return f"{name} · (start)"
+    return step_name(name, job.name) if job.name else name
 
 
 def _leave_to_sweep(runtime: Runtime, jobs: Sequence[Job], error: Exception) -> None:

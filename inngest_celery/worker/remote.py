@@ -26,6 +26,7 @@ from inngest_celery.store.changes import Applied
 from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
+from inngest_celery.worker import hints
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.tracing import Shown, trace_in_place
@@ -158,9 +159,10 @@ class RemoteTurns(Turns):
             report = trace_in_place(
                 self._runtime.app,
                 self._task_name,
-                shadow=self._shadow,
+                shadow=hints.shadow_name(self._job),
                 run_id=self._run.id,
                 key=self._job.key,
+                step=self._job.name,
                 attempt=self._job.attempt,
                 message=self._job.message,
                 body=self._work,
@@ -178,10 +180,6 @@ class RemoteTurns(Turns):
         self._alone = not report.parallel
         self._memos.update({outcome.key: outcome.memo for outcome in own if outcome.memo is not None})
         return applied
-
-    @property
-    def _shadow(self) -> str:
-        return f"{self._function_id} · {self._job.name}" if self._job.name else self._function_id
 
     def _work(self, task_id: str) -> Report | None:
         job = self._job

@@ -8,9 +8,10 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
 from celery.concurrency.prefork import TaskPool as PreforkPool
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -60,6 +61,8 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._events = StepEvents(parent.hostname, wanted=bool(parent.task_events))
         runtime_of(parent.app).step_events = self._events
         self._chores = Chores(self._sweeping)
+        # What a child of the pool has not sent yet; what this process has not, see stop().
+        signals.worker_process_shutdown.connect(partial(_flush_events, parent.app, self._events), weak=False)
         self._thread: threading.Thread | None = None
 
     def start(self, parent: Any) -> None:
@@ -85,6 +88,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         if self._thread is not None:
             self._thread.join(timeout=5)
         self._chores.stop(timeout=5)
+        self._events.flush(parent.app)
         runtime = runtime_of(parent.app)
         leases.release(runtime.database, leases.SWEEP, runtime.worker_name)
 
@@ -135,6 +139,10 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             if later is not None:
                 pause = min(pause, (later - runtime.clock.now()) / 1000)
             pause = max(pause, 0)
+
+
+def _flush_events(app: Celery, events: StepEvents, **_: object) -> None:
+    events.flush(app)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from celery.utils import uuid
 from celery.utils.saferepr import saferepr
 
 from inngest_celery.worker.call_options import carried
+from inngest_celery.worker.names import shown_arguments
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import runtime_of
 from inngest_celery.worker.step_events import TaskEvent
@@ -56,6 +57,7 @@ def trace_in_place(
     shadow: str,
     run_id: str,
     key: str,
+    step: str,
     attempt: int,
     message: str | None,
     body: Callable[[str], T],
@@ -69,6 +71,7 @@ def trace_in_place(
         shadow: the name to show.
         run_id: the run, root and parent of the task.
         key: the step.
+        step: its whole name, to be shown.
         attempt: zero-based; Celery calls it ``retries``.
         message: what a message of its own would carry, see ``worker.call_options``.
         body: does it, given the task's id.
@@ -113,7 +116,7 @@ def trace_in_place(
         "headers": headers,
     }
     _in_place.body = run
-    with _events_of(app, request, ends):
+    with _events_of(app, request, step, ends):
         _tracer_of(app, task)(task_id, (), {"run": run_id, "step": key}, request)
     if not result:
         raise RuntimeError(f"{shadow} did not come to an end that can be shown")
@@ -121,7 +124,7 @@ def trace_in_place(
 
 
 @contextmanager
-def _events_of(app: Celery, request: dict[str, Any], ends: list[Shown]) -> Iterator[None]:
+def _events_of(app: Celery, request: dict[str, Any], step: str, ends: list[Shown]) -> Iterator[None]:
     """Send a task's events, if anybody wants them: the eager tracer sends none."""
     events = runtime_of(app).step_events
     if events is None or not events.wanted:
@@ -129,7 +132,8 @@ def _events_of(app: Celery, request: dict[str, Any], ends: list[Shown]) -> Itera
         return
     task_id = request["id"]
     received = {name: request[name] for name in ("root_id", "parent_id", "retries")}
-    received |= {"name": request["shadow"], "args": "()", "kwargs": repr(request["kwargs"])}
+    shown = shown_arguments(request["root_id"], step)
+    received |= {"name": request["shadow"], "args": "()", "kwargs": repr(shown)}
     events.send(app, [("task-received", {"uuid": task_id, **received}), ("task-started", {"uuid": task_id})])
     began = time.monotonic()
     yield

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from celery import Celery
 
 import inngest_celery as inngest
-from inngest_celery.cli.checks import clocks, configuration, limits, registration, work
+from inngest_celery.cli.checks import clocks, configuration, flower, limits, registration, work
 from inngest_celery.cli.checks.examination import examine
 from inngest_celery.cli.checks.findings import Check, Deployment, Level, Workers
 from inngest_celery.settings import settings_of
@@ -66,6 +66,8 @@ OFFLINE: list[Check] = [
     configuration.results,
     configuration.pool,
     configuration.sqlite,
+    flower.task_events,
+    flower.events_queue,
     registration.workers,
     registration.queues,
     registration.tasks,
@@ -91,6 +93,9 @@ def test_a_sound_deployment_has_no_findings(sound: Deployment) -> None:
         (configuration.results, {"result_backend": None}, "result_backend_missing"),
         (configuration.results, {"task_ignore_result": True}, "task_ignore_result"),
         (configuration.pool, {"worker_pool": "gevent"}, "pool_green"),
+        (flower.task_events, {"task_send_sent_event": True}, "task_send_sent_event"),
+        (flower.task_events, {"inngest_flower_url": "http://flower:5555"}, "task_events_off"),
+        (flower.events_queue, {"broker_url": "amqp://localhost", "event_queue_expires": None}, "event_queue_unbounded"),
     ],
 )
 def test_configuration(sound: Deployment, check: Check, conf: dict[str, Any], code: str) -> None:

@@ -1,11 +1,13 @@
 """An app whose functions have limits, and whose step bodies write down when they begin and end.
 
-``BROKER``, ``JOURNAL`` and ``INNGEST_DATABASE_URL`` say where. While the file ``GATE`` is there, no body ends. The file
+``BROKER``, ``JOURNAL`` and ``INNGEST_DATABASE_URL`` say where, ``CONF`` (JSON) what else to
+configure. While the file ``GATE`` is there, no body ends. The file
 ``STATEMENTS``, if there is one, has as many bytes as SQL statements were executed.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -23,6 +25,7 @@ import inngest_celery as inngest
 STEPS = 2
 
 app = Celery("limited", broker=os.environ["BROKER"])
+app.conf.update(json.loads(os.environ.get("CONF", "{}")))
 client = inngest.Inngest(app_id="limited", celery=app)
 _JOURNAL = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 _GATE = Path(os.environ["GATE"])

@@ -1,10 +1,12 @@
 """An app whose functions use every kind of step and write down each time that a step's body runs.
 
-``BROKER``, ``JOURNAL`` and ``INNGEST_DATABASE_URL`` say where. While the file ``GATE`` is there, no body ends.
+``BROKER``, ``JOURNAL`` and ``INNGEST_DATABASE_URL`` say where, ``CONF`` (JSON) what else to
+configure. While the file ``GATE`` is there, no body ends.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -17,6 +19,7 @@ from celery import Celery
 import inngest_celery as inngest
 
 app = Celery("orders", broker=os.environ["BROKER"])
+app.conf.update(json.loads(os.environ.get("CONF", "{}")))
 client = inngest.Inngest(app_id="orders", celery=app)
 
 SAME_ORDER = "async.data.order == event.data.order"

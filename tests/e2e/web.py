@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,11 @@ class Web(ABC):
     @property
     def runtime(self) -> Runtime:
         return runtime_of(self.celery)
+
+    def configure(self, **conf: object) -> None:
+        """Give Celery settings of its own to this process, and to the workers that are started from now on."""
+        self.celery.conf.update(conf)
+        self.environment["CONF"] = json.dumps(conf)
 
     def worker(
         self, *, slice: float | None = None, env: dict[str, str] | None = None, **options: object

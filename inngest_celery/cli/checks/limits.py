@@ -10,6 +10,7 @@ from celery.app.utils import sanitize_url
 from inngest_celery.cli.checks.findings import Deployment, Finding, problem, warning
 from inngest_celery.engine import policies
 from inngest_celery.engine.spec import read_spec
+from inngest_celery.flow import sentinels
 from inngest_celery.flow.gate import connect
 
 _KEEPS_ALL = "noeviction"
@@ -36,7 +37,7 @@ def flow_redis(deployment: Deployment) -> Iterator[Finding]:
     except redis.RedisError as error:
         yield problem(
             "redis_unreachable",
-            f"The Redis that keeps the limits of {', '.join(limited)} does not answer ({sanitize_url(url)}): {error}",
+            f"The Redis that keeps the limits of {', '.join(limited)} does not answer ({_shown(url)}): {error}",
             "Start it, or correct inngest_redis_url. What it limits waits until then; the rest goes on.",
         )
         return
@@ -47,3 +48,7 @@ def flow_redis(deployment: Deployment) -> Iterator[Finding]:
             f"The Redis that keeps limits may throw any key away when it is full (maxmemory-policy {policy}).",
             f"Set maxmemory-policy to {_KEEPS_ALL}, or use a Redis of its own: inngest_redis_url.",
         )
+
+
+def _shown(url: str) -> str:
+    return sentinels.shown(url) if url.startswith(sentinels.SCHEME) else str(sanitize_url(url))

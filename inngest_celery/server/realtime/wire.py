@@ -10,8 +10,10 @@ from typing import Any
 import redis
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
+from inngest_celery.flow import sentinels
 from inngest_celery.worker.realtime import Airwaves
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,13 @@ class Unreachable(Exception):
     """Redis has not confirmed that messages of these channels will come."""
 
 
+def _pool_of(url: str) -> Any:
+    options: dict[str, Any] = {"socket_connect_timeout": _CONNECT_S, "retry": Retry(NoBackoff(), 0), "protocol": 2}
+    if url.startswith(sentinels.SCHEME):
+        return sentinels.master(url, Sentinel, socket_timeout=None, **options).connection_pool
+    return ConnectionPool.from_url(url.replace("redis+cluster://", "redis://", 1), socket_timeout=None, **options)
+
+
 class Wire:
     """Follows channels in Redis. A connection that breaks or falls silent is made anew, with all its channels.
 
@@ -44,13 +53,7 @@ class Wire:
 
     def __init__(self, url: str, airwaves: Airwaves, deliver: Deliver) -> None:
         # Redis-py's asynchronous connections have no types of their own.
-        self._pool: Any = ConnectionPool.from_url(
-            url.replace("redis+cluster://", "redis://", 1),
-            protocol=2,
-            socket_connect_timeout=_CONNECT_S,
-            socket_timeout=None,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._pool: Any = _pool_of(url)
         self._airwaves = airwaves
         self._deliver = deliver
         self._wanted: set[str] = set()
