@@ -38,6 +38,14 @@ class Runtime:
         # A worker has them; see SweepStep.
         self.step_events: StepEvents | None = None
 
+    def renew(self) -> None:
+        """Forget the settings and all that was made from them, connections included: they are read anew."""
+        if "database" in self.__dict__:
+            self.database.dispose()
+        for name, attribute in vars(type(self)).items():
+            if isinstance(attribute, cached_property):
+                self.__dict__.pop(name, None)
+
     @cached_property
     def settings(self) -> Settings:
         return settings_of(self.app)
