@@ -24,7 +24,7 @@ def test_each_has_a_database_and_a_clock_of_its_own() -> None:
     first = Inline(app)
     first.advance(timedelta(days=1))
     assert len(first.send(go)) == 1
-    first.close()
+    # Most tests do not close theirs.
     second = Inline(app)
     assert client.runs.list() == []
     [run] = second.send(go)
