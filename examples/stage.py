@@ -90,9 +90,9 @@ class Stage:
             f"[bright_black]{time.monotonic() - self._began:5.1f} s[/]  {text}", highlight=False, soft_wrap=True
         )
 
-    def start_worker(self) -> Worker:
-        """Start one more, and wait until it is ready."""
-        worker = Worker(self._name, f"worker-{len(self._workers) + 1}", self.directory)
+    def start_worker(self, *, threads: int = 0) -> Worker:
+        """Start one more, with two processes or so many threads, and wait until it is ready."""
+        worker = Worker(self._name, f"worker-{len(self._workers) + 1}", self.directory, threads=threads)
         self._workers.append(worker)
         worker.wait_ready()
         self.say(f"{worker.name} is up")

@@ -26,14 +26,16 @@ class Worker:
         app: the Celery app, as ``-A`` takes it.
         name: shown to whoever watches; the log is ``<name>.log``.
         directory: where the log goes.
+        threads: so many threads instead, for work that mostly waits for others.
     """
 
-    def __init__(self, app: str, name: str, directory: Path) -> None:
+    def __init__(self, app: str, name: str, directory: Path, *, threads: int = 0) -> None:
         self.name = name
         self.state = "starting"
         self.log = directory / f"{name}.log"
         command = [sys.executable, "-m", "celery", "-A", app, "worker", f"--hostname={name}@%h"]
-        command += ["--concurrency=2", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
+        command += ["--pool=threads", f"--concurrency={threads}"] if threads else ["--concurrency=2"]
+        command += ["--loglevel=INFO", "--without-mingle", "--without-gossip"]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
