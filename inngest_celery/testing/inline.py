@@ -57,6 +57,8 @@ class Inline:
         self, app: Celery, *, database_url: str | None = None, functions: Sequence[Function[Any]] | None = None
     ) -> None:
         self._runtime = runtime_of(app)
+        # Of the test before this one.
+        self._runtime.renew()
         self._runtime.sends_hints = False
         self.clock = TravellingClock()
         self._runtime.__dict__["clock"] = self.clock

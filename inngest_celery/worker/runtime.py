@@ -47,6 +47,14 @@ class Runtime:
         self.kills_bodies = False
         self._told_of_limits = False
 
+    def renew(self) -> None:
+        """Forget the settings and all that was made from them, connections included: they are read anew."""
+        if "database" in self.__dict__:
+            self.database.dispose()
+        for name, attribute in vars(type(self)).items():
+            if isinstance(attribute, cached_property):
+                self.__dict__.pop(name, None)
+
     @cached_property
     def settings(self) -> Settings:
         return settings_of(self.app)

@@ -50,6 +50,18 @@ def test_a_provider_that_fails_is_asked_again(bench: Bench) -> None:
     assert len(server.requests) == 2
 
 
+def test_a_provider_that_says_when_is_not_asked_before_that(bench: Bench) -> None:
+    with event_server.running() as server:
+        server.answers = [(429, "slow down"), (200, '{"choices": []}')]
+        server.headers = {"retry-after": "120"}
+        ask(bench, server, "authorization")
+        run = bench.run()
+        bench.advance(seconds=115)
+        assert len(server.requests) == 1
+        bench.advance(seconds=5)
+        assert bench.output(run) == {"choices": []}
+
+
 @pytest.mark.parametrize("answer", [(400, "no such model"), (200, "not JSON"), None])
 def test_a_provider_that_never_answers_well_fails_the_run(bench: Bench, answer: tuple[int, str] | None) -> None:
     with event_server.running() as server:

@@ -20,9 +20,13 @@ class Request:
 
 @dataclass
 class EventServer:
-    """``answers`` are used up from the front; the last one stays. None closes the connection without an answer."""
+    """``answers`` are used up from the front; the last one stays. None closes the connection without an answer.
+
+    ``headers`` go with each of them.
+    """
 
     url: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     answers: list[tuple[int, str] | None] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
@@ -44,6 +48,8 @@ def running() -> Iterator[EventServer]:
                 self.close_connection = True
                 return
             self.send_response(answer[0])
+            for name, value in server.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer[1].encode())
 

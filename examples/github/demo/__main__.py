@@ -20,8 +20,8 @@ from examples.github.app import client
 from examples.github.demo import closing, figures
 from examples.github.demo.board import Board
 from examples.github.demo.proof import prove
-from examples.github.demo.workers import Worker
 from examples.github.webhooks import Delivery, deliveries
+from examples.workers import Worker
 from inngest_celery.clock import SharedClock
 from inngest_celery.embedded import Embedded
 from inngest_celery.store.migrate import upgrade
@@ -120,7 +120,7 @@ class Demo:
     # Doing
 
     def _start_workers(self, *names: str) -> None:
-        started = [Worker(name, self._directory) for name in names]
+        started = [Worker("examples.github", name, self._directory) for name in names]
         self._workers += started
         for worker in started:
             worker.wait_ready()

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from examples.github.demo.figures import Figures
-from examples.github.demo.workers import Worker
+from examples.workers import Worker
 from inngest_celery.store.rows import RunStatus
 
 _COLOURS = {

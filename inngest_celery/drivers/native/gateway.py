@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from inngest_celery.sdk.errors import Error
+from inngest_celery.engine.backoff import parse_retry_after
+from inngest_celery.sdk.errors import Error, RetryAfterError
+
+if TYPE_CHECKING:
+    import httpx
 
 _TIMEOUT_S = 600
 
 
 class AIGatewayError(Error):
     """The provider answered with an error, or did not answer. Tried again like any step. ``code`` is ``ai_gateway``."""
+
+    code = "ai_gateway"
+
+
+class AIBusyError(RetryAfterError):
+    """The provider answered with an error and a ``Retry-After``: it is not asked again before that."""
 
     code = "ai_gateway"
 
@@ -24,6 +35,7 @@ def infer(opts: Mapping[str, Any]) -> object:
 
     Raises:
         AIGatewayError: the status is not a success, the answer is no JSON, or there was none.
+        AIBusyError: the status is not a success, and the answer says when to ask again.
     """
     import httpx
 
@@ -39,11 +51,19 @@ def infer(opts: Mapping[str, Any]) -> object:
     except httpx.HTTPError as error:
         raise AIGatewayError(f"no answer from {httpx.URL(opts['url']).host}: {error}") from error
     if response.status_code > 299:
-        raise AIGatewayError(f"status {response.status_code} from {response.url.host}: {response.text[:2000]}")
+        raise _refusal(response)
     try:
         return response.json()
     except ValueError as error:
         raise AIGatewayError(f"the answer of {response.url.host} is not JSON: {response.text[:200]}") from error
+
+
+def _refusal(response: httpx.Response) -> Error:
+    """Give the error for an answer that is not a success."""
+    message = f"status {response.status_code} from {response.url.host}: {response.text[:2000]}"
+    # A provider's date is of the real clock, whatever ours says.
+    wait = parse_retry_after(response.headers.get("retry-after", ""), now_ms=time.time_ns() // 1_000_000)
+    return AIGatewayError(message) if wait is None else AIBusyError(message, wait)
 
 
 def authorised(kind: str, key: str) -> tuple[dict[str, str], dict[str, str]]:

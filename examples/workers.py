@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[1]
 _READY = b" ready."
 _READY_SECONDS = 30.0
 _STOP_SECONDS = 15.0
@@ -20,19 +20,22 @@ class WorkerFailedError(RuntimeError):
 
 
 class Worker:
-    """``celery -A examples.github worker`` with two processes.
+    """``celery -A <app> worker`` with two processes.
 
     Args:
-        name: shown on the board; the log is ``<name>.log``.
+        app: the Celery app, as ``-A`` takes it.
+        name: shown to whoever watches; the log is ``<name>.log``.
         directory: where the log goes.
+        threads: so many threads instead, for work that mostly waits for others.
     """
 
-    def __init__(self, name: str, directory: Path) -> None:
+    def __init__(self, app: str, name: str, directory: Path, *, threads: int = 0) -> None:
         self.name = name
         self.state = "starting"
         self.log = directory / f"{name}.log"
-        command = [sys.executable, "-m", "celery", "-A", "examples.github", "worker", f"--hostname={name}@%h"]
-        command += ["--concurrency=2", "--loglevel=INFO", "--without-mingle", "--without-gossip"]
+        command = [sys.executable, "-m", "celery", "-A", app, "worker", f"--hostname={name}@%h"]
+        command += ["--pool=threads", f"--concurrency={threads}"] if threads else ["--concurrency=2"]
+        command += ["--loglevel=INFO", "--without-mingle", "--without-gossip"]
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
