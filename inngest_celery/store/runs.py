@@ -214,9 +214,7 @@ def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
 def _revocation(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
     """Make the job that revokes the Celery tasks which a run still waits for, if there are any."""
     table = schema.job
-    query = sa.select(table.c.opts).where(
-        table.c.subject_id == run.id, table.c.kind == JobKind.CELERY.value
-    )
+    query = sa.select(table.c.opts).where(table.c.subject_id == run.id, table.c.kind == JobKind.CELERY.value)
     waiting = connection.execute(query).all()
     ids = [task_id for row in waiting for task_id in json.loads(row.opts).get("ids", [])]
     if not ids:
