@@ -12,12 +12,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 from celery import Celery, states
 from celery.backends.base import DisabledBackend
 from celery.backends.rpc import RPCBackend
-from celery.canvas import Signature, _chain, chord, chunks, group
+from celery.canvas import Signature, chunks, group
 from celery.exceptions import SecurityError
 from celery.result import allow_join_result
 from kombu.exceptions import ContentDisallowed, SerializationError
@@ -32,6 +32,8 @@ from inngest_celery.sdk.jsonable import encode, find_problem
 # What an earlier publication of the same signature may have left in it.
 _OF_A_PUBLICATION = ("chord", "group_id", "group_index", "parent_id", "reply_to", "root_id", "task_id")
 _NAMED = 3
+# A signature, or one in another. Celery has no types that would tell of its parts.
+Part: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ def stored(step_id: str, signature: object) -> dict[str, Any]:
         )
     try:
         # Chunks are a group that is made when it is called.
-        text = kombu_json.dumps(signature.group() if isinstance(signature, chunks) else signature)
+        part: Part = signature
+        text = kombu_json.dumps(part.group() if isinstance(part, chunks) else part)
     except (TypeError, ValueError, RecursionError) as error:
         raise StepInvalidError(
             f'the signature of step "{step_id}" cannot be kept as JSON: {error}. Give its tasks what JSON can hold, '
@@ -112,7 +115,7 @@ class Canvas:
     run_id: str
     key: str
 
-    def signature(self) -> Signature:
+    def signature(self) -> Part:
         """Make it anew: Celery changes a signature when it is published."""
         made = Signature.from_dict(kombu_json.loads(json.dumps(self.kept)), app=self.app)
         return _numbered(made, self._ids(), self.app)
@@ -121,7 +124,7 @@ class Canvas:
         return (str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.run_id}.{self.key}.{n}")) for n in itertools.count())
 
     @cached_property
-    def _made(self) -> Signature:
+    def _made(self) -> Part:
         return self.signature()
 
     @property
@@ -147,7 +150,7 @@ class Canvas:
         """Whether Celery cannot carry it out without a result backend."""
         return _gives_list(self._made) or _has_chord(self._made)
 
-    def publish(self, done: Signature, failed: Signature, headers: Mapping[str, str], producer: Any) -> None:
+    def publish(self, done: Part, failed: Part, headers: Mapping[str, str], producer: Any) -> None:
         """Send it to its workers.
 
         Args:
@@ -187,16 +190,16 @@ class Canvas:
         ending = self._ending_of(self._made) if self.can_be_asked else None
         return usable(ending.value) if isinstance(ending, Done) else ending
 
-    def _ending_of(self, signature: Signature) -> Ending | None:
-        if isinstance(signature, _chain):
+    def _ending_of(self, signature: Part) -> Ending | None:
+        if _kind(signature) == "chain":
             return self._ending_of_last(signature.tasks)
-        if isinstance(signature, chord):
+        if _kind(signature) == "chord":
             return self._ending_of_last([signature.tasks, signature.body])
-        if isinstance(signature, group):
+        if _kind(signature) == "group":
             return self._ending_of_all(signature.tasks)
         return self._ending_of_task(str(signature.options["task_id"]))
 
-    def _ending_of_last(self, steps: Sequence[Signature]) -> Ending | None:
+    def _ending_of_last(self, steps: Sequence[Part]) -> Ending | None:
         """Give how a sequence ended: as its last step did, or as one before it that failed.
 
         Not every failure is passed on to the steps that follow, which then never begin: a revocation is not.
@@ -207,7 +210,7 @@ class Canvas:
         earlier = (self._ending_of(step) for step in steps[:-1])
         return next((ending for ending in earlier if isinstance(ending, Failure)), None)
 
-    def _ending_of_all(self, tasks: Sequence[Signature]) -> Ending | None:
+    def _ending_of_all(self, tasks: Sequence[Part]) -> Ending | None:
         values = []
         failure: Failure | None = None
         for task in tasks:
@@ -216,7 +219,7 @@ class Canvas:
                 return None
             if isinstance(ending, Failure):
                 failure = failure or ending
-            elif isinstance(task, group):
+            elif _kind(task) == "group":
                 # Celery unrolls groups in groups.
                 values.extend(ending.value if isinstance(ending.value, list) else [ending.value])
             else:
@@ -280,17 +283,17 @@ def _unreadable(task_id: str, error: Exception) -> Failure:
     )
 
 
-def _numbered(signature: Signature, ids: Iterator[str], app: Celery) -> Signature:
+def _numbered(signature: Part, ids: Iterator[str], app: Celery) -> Part:
     """Give every task and every group the next id."""
     for name in _OF_A_PUBLICATION:
         signature.options.pop(name, None)
-    if isinstance(signature, _chain):
+    if _kind(signature) == "chain":
         signature.tasks = [_numbered(task, ids, app) for task in signature.tasks]
-    elif isinstance(signature, chord):
-        header = signature.tasks if isinstance(signature.tasks, group) else group(signature.tasks, app=app)
+    elif _kind(signature) == "chord":
+        header = signature.tasks if isinstance(signature.tasks, Signature) else group(signature.tasks, app=app)
         signature.tasks = _numbered(header, ids, app)
         signature.body = _numbered(signature.body, ids, app)
-    elif isinstance(signature, group):
+    elif _kind(signature) == "group":
         signature.tasks = [_numbered(task, ids, app) for task in signature.tasks]
         signature.options["task_id"] = next(ids)
     else:
@@ -298,38 +301,44 @@ def _numbered(signature: Signature, ids: Iterator[str], app: Celery) -> Signatur
     return signature
 
 
-def _tasks(signature: Signature) -> Iterator[Signature]:
+def _tasks(signature: Part) -> Iterator[Part]:
     """Give the tasks of a signature, the first ones first."""
-    if isinstance(signature, chord):
+    if _kind(signature) == "chord":
         yield from _tasks(signature.tasks)
         yield from _tasks(signature.body)
-    elif isinstance(signature, _chain | group):
+    elif _kind(signature) in ("chain", "group"):
         for task in signature.tasks:
             yield from _tasks(task)
     else:
         yield signature
 
 
-def _last(signature: Signature) -> Signature:
+def _last(signature: Part) -> Part:
     """Give the part of a signature whose result is the result of it all."""
-    if isinstance(signature, _chain):
+    if _kind(signature) == "chain":
         return _last(signature.tasks[-1])
-    return _last(signature.body) if isinstance(signature, chord) else signature
+    return _last(signature.body) if _kind(signature) == "chord" else signature
 
 
-def _id_of(signature: Signature) -> str:
+def _id_of(signature: Part) -> str:
     return str(_last(signature).options["task_id"])
 
 
-def _gives_list(signature: Signature) -> bool:
-    return isinstance(_last(signature), group)
+def _gives_list(signature: Part) -> bool:
+    return _kind(_last(signature)) == "group"
 
 
-def _has_chord(signature: Signature) -> bool:
+def _has_chord(signature: Part) -> bool:
     """Tell whether something in it waits for several tasks: Celery makes a chord of a group that a task follows."""
-    if isinstance(signature, chord):
+    if _kind(signature) == "chord":
         return True
-    if isinstance(signature, _chain):
-        groups = any(isinstance(task, group) for task in signature.tasks[:-1])
+    if _kind(signature) == "chain":
+        groups = any(_kind(task) == "group" for task in signature.tasks[:-1])
         return groups or any(_has_chord(task) for task in signature.tasks)
-    return isinstance(signature, group) and any(_has_chord(task) for task in signature.tasks)
+    return _kind(signature) == "group" and any(_has_chord(task) for task in signature.tasks)
+
+
+def _kind(signature: Part) -> str | None:
+    """Give ``chain``, ``group`` or ``chord``; nothing for a task."""
+    kind: str | None = signature.subtask_type
+    return kind
