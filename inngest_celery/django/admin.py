@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.core.paginator import Paginator
+from django.db import connections
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
@@ -24,12 +25,12 @@ _MOST_ROWS = 10_000
 _MOST_FUNCTIONS = 200
 
 
-class CappedPaginator(Paginator):  # type: ignore[type-arg]
+class CappedPaginator(Paginator):
     """Counts to a limit only, which an index answers at once however many rows there are."""
 
     @cached_property
     def count(self) -> int:
-        rows: QuerySet[Any] = self.object_list  # type: ignore[assignment]
+        rows: QuerySet[Any] = self.object_list
         return len(rows.order_by("-pk").values_list("pk")[:_MOST_ROWS])
 
 
@@ -41,8 +42,6 @@ class ByFunction(admin.SimpleListFilter):
     field = "function_id"
 
     def lookups(self, _request: HttpRequest, _admin: Any) -> list[tuple[str, str]]:
-        from django.db import connections
-
         with connections[Run.objects.db].cursor() as cursor:
             cursor.execute("SELECT id FROM inngest_function ORDER BY id")
             return [(str(name), str(name)) for (name,) in cursor.fetchmany(_MOST_FUNCTIONS)]
@@ -64,7 +63,7 @@ class ByStatus(admin.SimpleListFilter):
         return queryset.filter(status=self.value()) if self.value() else queryset
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnly(admin.ModelAdmin):
     """Shows, and changes nothing."""
 
     paginator = CappedPaginator

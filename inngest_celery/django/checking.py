@@ -15,7 +15,7 @@ from inngest_celery.worker.runtime import runtime_of
 
 _NO_APP = checks.Warning(
     "inngest_celery.django is installed, but there is no Celery app.",
-    hint="Make one in <project>/celery.py and import it in <project>/__init__.py, as Celery's guide for Django says; or "
+    hint="Make one in <project>/celery.py and import it in <project>/__init__.py, as Celery's guide says, or "
     "name it in the environment: CELERY_APP=proj.jobs.",
     id="inngest.W001",
 )

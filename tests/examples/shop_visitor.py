@@ -5,6 +5,8 @@ Uses Django's test client on the real database and broker, and prints what it sa
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 from typing import Any
@@ -14,17 +16,32 @@ import django
 from tests.waiting import wait_until
 
 
+def manage(*arguments: str) -> str:
+    """Do what ``manage.py`` does, and give what it prints."""
+    from django.core.management import execute_from_command_line
+
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        execute_from_command_line(["manage.py", *arguments])
+    return printed.getvalue()
+
+
 def visit() -> dict[str, Any]:
-    """Buy something, fail to buy something, look at the admin pages."""
+    """Buy something, fail to buy something, look at the admin pages; workers may start once it has said ``open``."""
     from django.contrib.auth.models import User
-    from django.core.management import call_command
+    from django.core import checks
     from django.test import Client
     from orders.models import Item, Order
 
     from inngest_celery.django.models import Event, Run, Step
 
+    warned = [message.id for message in checks.run_checks(databases=["default"])]
+    manage("migrate", "--verbosity=0")
+    warned += [message.id for message in checks.run_checks(databases=["default"])]
+    migrated = manage("inngest", "migrate")
+    print("open", flush=True)
     client = Client(raise_request_exception=False)
-    item = Item.objects.get(name="tea")
+    item = Item.objects.create(name="tea", stock=10)
     placed = client.post("/orders/", {"item": "tea", "pieces": 3})
     failed = client.post("/orders/", {"item": "tea", "pieces": 1, "fail": "1"})
     order = placed.json()["order"]
@@ -47,8 +64,10 @@ def visit() -> dict[str, Any]:
             f"/admin/inngest/run/{run.pk}/delete/",
         )
     }
-    call_command("inngest", "runs", "list", "--json")
     return {
+        "warned": warned,
+        "migrated": "up to date" in migrated,
+        "listed": [each["id"] == run.pk for each in json.loads(manage("inngest", "runs", "list", "--json"))],
         "placed": placed.status_code,
         "failed": failed.status_code,
         "orders": Order.objects.count(),

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -14,8 +15,8 @@ import sqlalchemy as sa
 from tests.conftest import StartWorker
 from tests.nursery import ROOT
 
+CRASHES = ("transaction_before_commit", "transaction_after_commit")
 SHOP = ROOT / "examples" / "django_shop"
-Run = Callable[..., str]
 
 
 @pytest.fixture
@@ -24,49 +25,39 @@ def environment(database_url: str, broker_url: str) -> Iterator[dict[str, str]]:
     url = sa.make_url(database_url)
     plain = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
     place = {"SHOP_SQLITE": url.database or ""} if plain.startswith("sqlite") else {"SHOP_DATABASE": plain}
-    yield {**place, "SHOP_BROKER": broker_url, "PYTHONPATH": os.pathsep.join([str(SHOP), str(ROOT)])}
+    yield {**place, "SHOP_BROKER": broker_url, "SHOP_LEASE": "2", "PYTHONPATH": os.pathsep.join([str(SHOP), str(ROOT)])}
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     metadata = sa.MetaData()
     metadata.reflect(engine)
     metadata.drop_all(engine, [table for table in metadata.sorted_tables if not table.name.startswith("inngest_")])
 
 
-@pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    """Runs Python in the shop and gives what it prints."""
-
-    def python(*arguments: str, status: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout
-
-    return python
-
-
-MANAGE = str(SHOP / "manage.py")
-
-
 @pytest.mark.pairs
-def test_the_shop(run: Run, environment: dict[str, str], start_worker: StartWorker) -> None:
-    run(MANAGE, "migrate", "--verbosity=0")
-    run(
-        MANAGE,
-        "shell",
-        "--verbosity=0",
-        "-c",
-        "from orders.models import Item; Item.objects.create(name='tea', stock=10)",
+def test_the_shop(environment: dict[str, str], start_worker: StartWorker, tmp_path: Path) -> None:
+    visitor = subprocess.Popen(
+        [sys.executable, "-m", "tests.examples.shop_visitor"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    start_worker("shop", env={**environment, "CELERY_INNGEST_SLICE": "0.25"}, pool="prefork")
-    seen = json.loads(run("-m", "tests.examples.shop_visitor").splitlines()[-1])
+    with visitor:
+        assert visitor.stdout is not None
+        assert visitor.stdout.readline() == "open\n"
+        # Once each, a worker is killed right before and right after Django's commit of a step.
+        crashes = tmp_path / "crashes"
+        crashes.mkdir()
+        for place in CRASHES:
+            (crashes / place).touch()
+        start_worker("shop", env={**environment, "INNGEST_TEST_CRASH": str(crashes)}, pool="prefork")
+        seen = json.loads(visitor.stdout.read())
+    assert list(crashes.iterdir()) == []
     page, pages = seen.pop("run page"), seen.pop("pages")
     assert seen == {
+        # The fixture's tables are there before; Django's own come with its migration.
+        "warned": [],
+        "migrated": True,
+        "listed": [True],
         "placed": 201,
         "failed": 500,
         "orders": 1,
@@ -81,12 +72,3 @@ def test_the_shop(run: Run, environment: dict[str, str], start_worker: StartWork
     }
     assert "take-from-stock" in page
     assert "_save" not in page
-
-
-@pytest.mark.pairs
-@pytest.mark.databases("sqlite")
-def test_commands(run: Run) -> None:
-    assert "--help" in run(MANAGE, "inngest", "--help")
-    assert "is up to date" in run(MANAGE, "inngest", "migrate")
-    assert "no issues" in run(MANAGE, "check", "--database", "default")
-    assert "shop/order.placed" not in run(MANAGE, "inngest", "runs", "list")

@@ -73,4 +73,4 @@ else:
 
 CELERY_BROKER_URL = os.environ.get("SHOP_BROKER", "redis://127.0.0.1:6379/0")
 # Runs are in DATABASES["default"], beside the orders. All other settings can stand here, too:
-CELERY_INNGEST_LEASE = 10
+CELERY_INNGEST_LEASE = os.environ.get("SHOP_LEASE", 30)
