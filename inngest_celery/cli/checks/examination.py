@@ -31,6 +31,7 @@ CHECKS: list[Check] = [
     registration.workers,
     registration.queues,
     registration.tasks,
+    registration.replaced,
     registration.registration,
     work.sweep,
     work.unanswered,
@@ -39,6 +40,7 @@ CHECKS: list[Check] = [
 
 # What can be told before there is a worker.
 BEFORE_START: list[Check] = [
+    registration.replaced,
     configuration.eager,
     configuration.horizon,
     configuration.pool,
