@@ -190,6 +190,12 @@ def _do(
         if slot is not None:
             slot.handoff = handoff
         error = perform_claimed(runtime, claimed, task_id, slot, handoff)
+    except BaseException as end:
+        if slot is not None and runtime.kills_bodies and ends_worker(end):
+            # Its parent is about to kill it, and gives its places up. To call the next in line from here, and be killed
+            # before they are told, would have them wait for nothing.
+            slot.held = False
+        raise
     finally:
         if slot is not None and slot.held:
             # No checkpoint has given them up: there was nothing to do, or it was done in vain.

@@ -35,8 +35,11 @@ class Stops(Web):
         [event_id] = self.client.send_sync(inngest.Event(name=f"stops/{name}", data=data))
         return event_id
 
-    def end_of(self, event_id: str, timeout: float = 60) -> Any:
-        return self.client.runs.wait(event_id, timeout=timeout)
+    def end_of(self, event_id: str, timeout: float = 30) -> Any:
+        try:
+            return self.client.runs.wait(event_id, timeout=timeout)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self.describe()}") from error
 
     def lines(self) -> list[str]:
         return self.journal.read_text().splitlines()
@@ -50,4 +53,5 @@ class Stops(Web):
         return self.ask(sa.select(schema.attempt).order_by(schema.attempt.c.run_id))
 
     def describe(self) -> str:
-        return "\n".join([*self.lines(), *(str(dict(row._mapping)) for row in self.ask(sa.select(schema.job)))])
+        why = [str(self.client.runs.why(run.id).reasons) for run in self.client.runs.list() if not run.ended]
+        return "\n".join([*self.lines(), *why, *(str(dict(row._mapping)) for row in self.ask(sa.select(schema.job)))])

@@ -16,6 +16,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 import inngest_celery as inngest
 
 app = Celery("stops", broker=os.environ["BROKER"])
+app.conf.worker_soft_shutdown_timeout = float(os.environ.get("SOFT_SHUTDOWN", "0"))
 client = inngest.Inngest(app_id="stops", celery=app)
 
 _JOURNAL = Path(os.environ["JOURNAL"])

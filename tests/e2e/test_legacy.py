@@ -20,7 +20,7 @@ from tests.conftest import StartWorker
 from tests.waiting import wait_until
 
 APP = "tests.e2e.legacy_app"
-LONG = 15
+LONG = 60
 # Where results are kept: beside the broker, sent to the caller, in a database.
 BACKENDS = {"valkey": "{broker}", "redis": "{broker}", "rabbitmq": "rpc://", "database": "db+sqlite:///{path}"}
 

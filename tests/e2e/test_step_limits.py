@@ -24,7 +24,7 @@ def stops(
 
 @pytest.mark.pairs
 def test_a_body_is_stopped_hard_whatever_it_does(stops: Stops) -> None:
-    stops.worker(pool="prefork", concurrency=3)
+    stops.worker(pool="prefork", concurrency=4)
     kinds = ("sleep", "loop", "c", "kill")
     first = {how: stops.begin("stuck", how=how, first=True) for how in kinds}
     for how in kinds:

@@ -33,6 +33,7 @@ CHECKS: list[Check] = [
     registration.workers,
     registration.queues,
     registration.tasks,
+    registration.replaced,
     registration.registration,
     work.sweep,
     work.unanswered,
@@ -41,6 +42,7 @@ CHECKS: list[Check] = [
 
 # What can be told before there is a worker.
 BEFORE_START: list[Check] = [
+    registration.replaced,
     configuration.eager,
     configuration.horizon,
     configuration.pool,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from inngest_celery.cli.checks.findings import Deployment, Finding, note, problem, warning
 from inngest_celery.store.functions import FunctionRow
+from inngest_celery.worker import legacy_names
 
 
 def workers(deployment: Deployment) -> Iterator[Finding]:
@@ -24,6 +25,10 @@ def queues(deployment: Deployment) -> Iterator[Finding]:
     needed = {deployment.runtime.route_queue: ["the routing of events"]}
     for row in _living(deployment):
         needed.setdefault(row.queue, []).append(row.id)
+    for name, function in legacy_names.replaced_by(deployment.app).items():
+        needed.setdefault(legacy_names.queue_of(deployment.app, name), []).append(
+            f"the old task {name} ({function.id})"
+        )
     for queue in sorted(needed.keys() - deployment.workers.all_queues):
         yield problem(
             "queue_without_worker",
@@ -46,6 +51,16 @@ def tasks(deployment: Deployment) -> Iterator[Finding]:
             )
         elif row.id in deployment.registered and row.queue in deployment.workers.all_queues:
             yield from _unknown_on_queue(deployment, row.id, row.task_name, row.queue)
+
+
+def replaced(deployment: Deployment) -> Iterator[Finding]:
+    """Names of old tasks must be ours alone, here and in every worker that gets their messages."""
+    for error in legacy_names.problems(deployment.app):
+        yield problem(error.code, str(error), "Workers of this code do not start.")
+    for name, function in legacy_names.replaced_by(deployment.app).items():
+        queue = legacy_names.queue_of(deployment.app, name)
+        if deployment.workers.tasks:
+            yield from _unknown_on_queue(deployment, f"{function.id} under its old name", name, queue)
 
 
 def registration(deployment: Deployment) -> Iterator[Finding]:

@@ -50,8 +50,9 @@ async def awaited(value: Awaitable[object], seconds: float | None) -> object:
     Raises:
         SoftTimeLimitExceeded: it was cancelled.
     """
+    scope = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(seconds) as scope:
+        async with scope:
             return await value
     except TimeoutError:
         if scope.expired():
