@@ -1,4 +1,4 @@
-"""RabbitMQ's replicated (quorum) queues, with delays that the broker itself keeps, and publishers that are confirmed."""
+"""RabbitMQ's replicated (quorum) queues, with delays that the broker itself keeps; and confirmed publishers."""
 
 from __future__ import annotations
 
