@@ -107,4 +107,4 @@ def _matched() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(perform(app, "examples.reconciliation", show, environment={}, options=options))
+    sys.exit(perform(lambda: app, "examples.reconciliation", show, environment={}, options=options))
