@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery.exceptions import Ignore
+from celery.signals import task_success
 
 import inngest_celery as inngest
 from inngest_celery.testing import Inline
@@ -104,8 +106,17 @@ def error_callbacks(pair: Pair) -> None:
 
 
 def replace(pair: Pair) -> None:
+    ended: list[object] = []
+
+    def note(result: object, **_: object) -> None:
+        ended.append(result)
+
+    task_success.connect(note)
     for kilos, expected in ((11, "7 by ship"), (1, "7 by air")):
-        assert pair.canvas["deliver"].delay(7, kilos).get() == expected
+        # Eager tasks may not wait for one another, not even for what replaces them: this one is called outside of one.
+        with pytest.raises(Ignore):
+            pair.canvas["deliver"](7, kilos)
+        assert ended[-1] == expected
         assert pair.output("order/packed", {"order": 7, "kilos": kilos}) == expected
 
 
