@@ -35,6 +35,7 @@ def create_app(config: Mapping[str, object] | None = None) -> Flask:
     client = app.extensions["inngest"] = inngest.Inngest(app_id="flask-shop", celery=celery)
     fulfilment.define(client)
     app.register_blueprint(views.orders)
+    app.cli.command("create-tables")(db.create_all)
     return app
 
 
