@@ -46,22 +46,22 @@ class Stage:
     """An embedded stack in a directory, and the workers that run on it.
 
     Args:
-        app: the Celery app.
-        name: the app as ``-A`` takes it.
+        name: the Celery app as ``-A`` takes it.
         directory: for the database, the broker, the clock and the logs.
         console: what the demo prints on.
     """
 
-    def __init__(self, app: Celery, name: str, directory: Path, console: Console) -> None:
+    def __init__(self, name: str, directory: Path, console: Console) -> None:
         self.directory = directory
         self.console = console
-        self._app = app
         self._name = name
         self._workers: list[Worker] = []
         self._began = time.monotonic()
 
-    def open(self, broker_url: str, database_url: str, environment: Mapping[str, str]) -> None:
-        """Set all of the app up; see :func:`perform`."""
+    def open(
+        self, app: Callable[[], Celery], broker_url: str, database_url: str, environment: Mapping[str, str]
+    ) -> None:
+        """Say where everything is, and make the tables; see :func:`perform`."""
         os.environ |= {
             **_SETTINGS,
             "CELERY_BROKER_URL": broker_url,
@@ -69,8 +69,9 @@ class Stage:
             "INNGEST_CLOCK": f"file:{self.directory / 'clock'}",
             **environment,
         }
-        self._app.loader.import_default_modules()
-        runtime = runtime_of(self._app)
+        celery = app()
+        celery.loader.import_default_modules()
+        runtime = runtime_of(celery)
         assert isinstance(runtime.clock, SharedClock)
         self.clock = runtime.clock
         self.database = runtime.database
@@ -140,7 +141,7 @@ class Stage:
 
 
 def perform(
-    app: Celery,
+    app: Callable[[], Celery],
     name: str,
     show: Callable[[Stage, argparse.Namespace], bool],
     *,
@@ -150,7 +151,7 @@ def perform(
     """Play a demo on an embedded stack, and give the exit status of the program.
 
     Args:
-        app: the Celery app.
+        app: gives the Celery app; asked when the environment says where everything is.
         name: the app as ``-A`` takes it.
         show: what happens; gives whether all was as it must be.
         environment: variables for this process and the workers.
@@ -166,11 +167,11 @@ def perform(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     directory: Path = arguments.keep or Path(tempfile.mkdtemp(prefix="inngest-demo-"))
-    stage = Stage(app, name, directory.absolute(), console)
+    stage = Stage(name, directory.absolute(), console)
     good = False
     try:
         with Embedded(directory, persist=False) as stack:
-            stage.open(stack.broker_url, stack.database_url, environment)
+            stage.open(app, stack.broker_url, stack.database_url, environment)
             try:
                 good = show(stage, arguments)
             finally:

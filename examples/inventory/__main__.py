@@ -65,7 +65,7 @@ def main() -> int:
     with running(vendors) as addresses:
         # A failed page is tried again soon; the official table begins with 15 to 45 seconds.
         environment = {"VENDORS": addresses, "INNGEST_RETRY_INTERVAL": "0.3", "INNGEST_HORIZON": "5"}
-        return perform(app, "examples.inventory", show, environment=environment)
+        return perform(lambda: app, "examples.inventory", show, environment=environment)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def main() -> int:
         return Demo(stage, mailbox).play()
 
     with running(mailbox) as smtp_url:
-        return perform(app, "examples.onboarding", show, environment={"SMTP_URL": smtp_url})
+        return perform(lambda: app, "examples.onboarding", show, environment={"SMTP_URL": smtp_url})
 
 
 if __name__ == "__main__":

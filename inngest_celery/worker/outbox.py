@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from celery import Celery
 from sqlalchemy.event import listen
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from inngest_celery import ids
 from inngest_celery.sdk.event import Event
@@ -104,6 +104,8 @@ class Outbox:
 
     def _join(self, session: object, stored: Sequence[rows.Event], routes: list[rows.Job]) -> None:
         """Write in the caller's transaction; the hints go out once it has committed."""
+        if isinstance(session, scoped_session):  # Flask-SQLAlchemy's ``db.session``
+            session = session()
         if isinstance(session, Session):
             with explained(self._runtime.database):
                 sending.join(session.connection(), stored, routes)

@@ -1,0 +1,20 @@
+"""Takes the Python blocks out of a guide, so that what it shows is what is tested."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+# Marks a block that shows what is not there yet.
+_LATER = "<!-- later -->\n"
+_BLOCK = re.compile(rf"({re.escape(_LATER)})?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def sections(name: str) -> dict[str, list[str]]:
+    """Give the blocks of a guide by the heading that they stand under; those before the first one under ""."""
+    found: dict[str, list[str]] = {}
+    for part in re.split(r"^## ", (DOCS / name).read_text(), flags=re.MULTILINE):
+        heading = part.partition("\n")[0] if found else ""
+        found[heading] = [block for later, block in _BLOCK.findall(part) if not later]
+    return {heading: blocks for heading, blocks in found.items() if blocks or not heading}
