@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from inngest_celery.worker.registry import declared, functions_of, limited_tasks
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.startup import prepare_database
 from inngest_celery.worker.step_events import StepEvents
+from inngest_celery.worker.task_events import tell_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,9 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._sweeping = threading.Lock()
         # Before the pool forks: its children are to have all this too.
         limit_tasks(parent.app)
+        # A setting that cannot be used is told of when the worker starts.
+        with suppress(SettingsError):
+            tell_tasks(parent.app)
         self._events = StepEvents(parent.hostname, wanted=bool(parent.task_events))
         runtime_of(parent.app).step_events = self._events
         self._thread: threading.Thread | None = None
