@@ -117,6 +117,11 @@ class Settings(BaseModel):
         description="What is served at `/w/<name>`: for each name its `provider`, `secret` and `name` or `transform`. "
         "In the environment as JSON.",
     )
+    task_events: list[str] = Field(
+        default_factory=list,
+        description="Names or globs (`billing.*`) of Celery tasks whose end is an event: `celery/task.succeeded`, "
+        "`.failed`, `.retried` or `.revoked`. In the environment as JSON.",
+    )
     flower_url: str = Field("", description="Where Flower is; the dashboard links Celery tasks to it.")
     session_idle: float = Field(
         43_200.0, gt=0, description="After how long without a request whoever is logged in has to log in again."
@@ -154,7 +159,7 @@ class Settings(BaseModel):
         # To SDKs the variable may also say where the development server is.
         return True if isinstance(value, str) and "://" in value else value
 
-    @field_validator("webhooks", "oidc_roles", mode="before")
+    @field_validator("webhooks", "oidc_roles", "task_events", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -11,6 +11,7 @@ from rich.text import Text
 from inngest_celery.cli.output import duration, instant, iso, status_text, table
 from inngest_celery.cli.shapes import read, step_shape
 from inngest_celery.cli.timeline import timeline
+from inngest_celery.store.asked import AskedTask, asked_task
 from inngest_celery.store.history import History
 from inngest_celery.store.jobs import HELD_MS
 from inngest_celery.store.rows import Attempt, Job, RunStatus, Wait
@@ -29,7 +30,7 @@ def show(history: History, now: int, console: Console) -> None:
     console.print(Padding(facts, (0, 0, 1, 2), expand=False))
     console.print(timeline(history, now=now))
     _list(console, "Errors", [_error(attempt) for attempt in history.attempts])
-    _list(console, "Waits for", [_wait(wait, now) for wait in history.waits])
+    _list(console, "Waits for", [_wait(wait, asked_task(history.job_of(wait)), now) for wait in history.waits])
     _list(console, "Still to do", [_job(job, now) for job in history.jobs])
     if run.output is not None:
         title = "Error" if run.status == RunStatus.FAILED else "Output"
@@ -76,6 +77,7 @@ def as_json(history: History) -> dict[str, object]:
                 "event": wait.event_name or None,
                 "expression": wait.expression,
                 "expires_at": iso(wait.expires_at),
+                **_task(asked_task(history.job_of(wait))),
             }
             for wait in history.waits
         ],
@@ -93,6 +95,10 @@ def as_json(history: History) -> dict[str, object]:
             for job in history.jobs
         ],
     }
+
+
+def _task(asked: AskedTask | None) -> dict[str, object]:
+    return {} if asked is None else {"task": asked.task, "task_id": asked.id, "queue": asked.queue}
 
 
 def _facts(history: History, now: int) -> list[tuple[str, str]]:
@@ -128,10 +134,10 @@ def _error(attempt: Attempt) -> str:
     return f"{where}, attempt {attempt.attempt + 1}: {error.get('name')}: {_short(str(error.get('message')))}{then}"
 
 
-def _wait(wait: Wait, now: int) -> str:
+def _wait(wait: Wait, asked: AskedTask | None, now: int) -> str:
     condition = f" where {wait.expression}" if wait.expression else ""
     left = duration(max(wait.expires_at - now, 0))
-    what = wait.event_name or "a run"
+    what = wait.event_name or ("a run" if asked is None else str(asked))
     if wait.key.startswith("cancel:"):
         return f"{what}{condition}, to be cancelled by it"
     return f"{what}{condition}, in step {wait.name}, for another {left}"

@@ -9,12 +9,13 @@ from rich.text import Text
 
 from inngest_celery.cli.output import duration
 from inngest_celery.opcodes import Opcode
+from inngest_celery.store.asked import asked_task
 from inngest_celery.store.history import History
 
 _WIDTH = 48
 _FAILED = "▒"
 # Time passes; no worker is busy.
-_PASSIVE = {Opcode.SLEEP.value, Opcode.WAIT_FOR_EVENT.value, Opcode.INVOKE.value}
+_PASSIVE = {Opcode.SLEEP.value, Opcode.WAIT_FOR_EVENT.value, Opcode.INVOKE.value, Opcode.CELERY.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,10 @@ def lines_of(history: History, end: int) -> list[Line]:
         if not wait.key.startswith("cancel:"):
             line = lines.setdefault(wait.key, Line(wait.name))
             line.bars.append(Bar(wait.created_at, end, "░", "yellow"))
-            line.note = f"waits for {wait.event_name or 'a run'}"
+            asked = asked_task(history.job_of(wait))
+            line.note = f"waits for {wait.event_name or (asked and asked.task) or 'a run'}"
     for job in history.jobs:
-        if job.kind not in ("start", "resume", "deadline", "deliver", "timeout"):
+        if job.kind not in ("start", "resume", "deadline", "deliver", "timeout", "celery"):
             line = lines.setdefault(job.key, Line(job.name))
             line.bars.append(Bar(min(job.created_at, end), end, "░", "cyan"))
             line.note = "runs" if job.leased_by else f"{job.kind} is due"

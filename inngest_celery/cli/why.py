@@ -63,7 +63,12 @@ def _print(found: Explanation, asked: str) -> None:
         out.print(Padding(lines, (0, 0, 0, 2), expand=False))
 
 
-_WHEN = {"in_line": "Its turn comes, as it looks now", "deadline": "Is cancelled", "waiting_for_event": "Gives up"}
+_WHEN = {
+    "in_line": "Its turn comes, as it looks now",
+    "deadline": "Is cancelled",
+    "waiting_for_event": "Gives up",
+    "waiting_for_task": "Is asked for",
+}
 
 
 def _title(reason: Reason) -> str:

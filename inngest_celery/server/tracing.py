@@ -15,7 +15,7 @@ from inngest_celery.store.rows import Attempt, Job, JobKind, Run, RunStatus, Ste
 
 Status = Literal["QUEUED", "RUNNING", "WAITING", "COMPLETED", "FAILED", "CANCELLED", "SKIPPED"]
 
-_OPEN = (JobKind.STEP, JobKind.SLEEP, JobKind.TIMEOUT)
+_OPEN = (JobKind.STEP, JobKind.SLEEP, JobKind.TIMEOUT, JobKind.CELERY)
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ def _open(run: Run, details: Details) -> Iterable[Span]:
             status="WAITING" if waits else "RUNNING" if running else "QUEUED",
             queued_at=job.created_at,
             started_at=job.created_at if waits or running else None,
-            due_at=job.due_at,
+            due_at=kept.get("expires_at", job.due_at),
             kind=str(kept.get("op") or default),
             step_id=job.key,
             attempt=job.attempt,
@@ -173,6 +173,9 @@ def _waited(step: Step) -> Waiting | None:
         error = given.get("error")
         in_vain = isinstance(error, dict) and error.get("name") == "InngestInvokeTimeoutError"
         return Waiting(until, invocation_id=invocation_of(step.run_id, step.id), timed_out=in_vain)
+    if step.op == Opcode.CELERY.value:
+        error = given.get("error")
+        return Waiting(until, timed_out=isinstance(error, dict) and error.get("name") == "CeleryTaskTimeoutError")
     found_id = given.get("id") if step.op == Opcode.WAIT_FOR_EVENT.value else None
     name = _shown_name(step.op, waited.get("event", ""))
     return Waiting(until, name, waited.get("if"), found_id=found_id, timed_out=memo is None)
@@ -183,7 +186,9 @@ def _shown_name(op: str, event_name: str) -> str:
     return event_name.partition(":")[2] if op == Opcode.WAIT_FOR_SIGNAL.value else event_name
 
 
-_WAITS = frozenset({Opcode.WAIT_FOR_EVENT.value, Opcode.WAIT_FOR_SIGNAL.value, Opcode.INVOKE.value})
+_WAITS = frozenset(
+    {Opcode.WAIT_FOR_EVENT.value, Opcode.WAIT_FOR_SIGNAL.value, Opcode.INVOKE.value, Opcode.CELERY.value}
+)
 
 
 def attempt_key(attempt: Attempt) -> str:

@@ -18,7 +18,7 @@ from inngest_celery.store.rows import JobKind, RunStatus
 
 MOST = 50_000
 _ACTIVE, _WAITING, _SLEEPING, _SCHEDULED = 3, 2, 1, 4
-_OF_RUNS = (JobKind.START, JobKind.STEP, JobKind.SLEEP, JobKind.TIMEOUT, JobKind.RESUME)
+_OF_RUNS = (JobKind.START, JobKind.STEP, JobKind.SLEEP, JobKind.TIMEOUT, JobKind.CELERY, JobKind.RESUME)
 
 
 class JobState(enum.StrEnum):
@@ -83,7 +83,7 @@ def resting(connection: sa.Connection, now: int) -> tuple[int, int]:
     activity = sa.case(
         (sa.and_(later, columns.kind == JobKind.START.value, columns.attempt == 0), _SCHEDULED),
         (sa.not_(later), _ACTIVE),
-        (columns.kind == JobKind.TIMEOUT.value, _WAITING),
+        (columns.kind.in_((JobKind.TIMEOUT.value, JobKind.CELERY.value)), _WAITING),
         else_=_SLEEPING,
     )
     some = _first(columns.subject_id, columns.kind, activity.label("activity"))

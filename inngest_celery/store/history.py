@@ -32,6 +32,10 @@ class History:
     jobs: list[Job]
     waits: list[Wait]
 
+    def job_of(self, wait: Wait) -> Job | None:
+        """Give the job that belongs to a step's wait."""
+        return next((job for job in self.jobs if job.key == wait.key), None)
+
 
 def history_of(database: Database, run_id: str) -> History | None:
     """Read a run's history; ``None`` when there is no such run."""

@@ -29,9 +29,9 @@ class JobKind(enum.StrEnum):
     whose result is that time has passed. ``RESUME`` goes on after a step whose result somebody else recorded.
     ``ROUTE`` matches an event, ``CRON`` ticks, ``DEADLINE`` cancels an overdue run, ``DELIVER`` hands a run's result to
     the Celery canvas that it was started from. ``DEBOUNCE`` and ``BATCH`` start the run of events that were put off.
-    ``TASK`` is a limited Celery task's message that waits for its turn. ``CANCEL`` cancels many runs. ``CELERY`` is a step
-    that a Celery task of other code carries out: it sends the task, then asks how it goes. ``REVOKE`` revokes such tasks
-    of a run that has ended.
+    ``TASK`` is a limited Celery task's message that waits for its turn. ``CANCEL`` cancels many runs. ``CELERY`` is a
+    step that a Celery task of other code carries out: it sends the task, then asks how it goes. ``REVOKE`` revokes
+    such tasks of a run that has ended.
     """
 
     START = "start"

@@ -60,7 +60,7 @@ def stored(step_id: str, signature: object) -> dict[str, Any]:
     try:
         # Chunks are a group that is made when it is called.
         part: Part = signature
-        text = kombu_json.dumps(part.group() if isinstance(part, chunks) else part)
+        text = str(kombu_json.dumps(part.group() if isinstance(part, chunks) else part))  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RecursionError) as error:
         raise StepInvalidError(
             f'the signature of step "{step_id}" cannot be kept as JSON: {error}. Give its tasks what JSON can hold, '
@@ -117,7 +117,7 @@ class Canvas:
 
     def signature(self) -> Part:
         """Make it anew: Celery changes a signature when it is published."""
-        made = Signature.from_dict(kombu_json.loads(json.dumps(self.kept)), app=self.app)
+        made = Signature.from_dict(kombu_json.loads(json.dumps(self.kept)), app=self.app)  # type: ignore[no-untyped-call]
         return _numbered(made, self._ids(), self.app)
 
     def _ids(self) -> Iterator[str]:
@@ -158,7 +158,7 @@ class Canvas:
             failed: is called with the id of a task of it that failed.
             headers: what each of its messages carries besides its own headers.
         """
-        signature = self.signature()
+        signature: Part = self.signature()
         for task in _tasks(signature):
             task.options["headers"] = {**headers, **(task.options.get("headers") or {})}
         if _gives_list(signature):
@@ -211,7 +211,7 @@ class Canvas:
         return next((ending for ending in earlier if isinstance(ending, Failure)), None)
 
     def _ending_of_all(self, tasks: Sequence[Part]) -> Ending | None:
-        values = []
+        values: list[object] = []
         failure: Failure | None = None
         for task in tasks:
             ending = self._ending_of(task)
@@ -237,8 +237,7 @@ class Canvas:
             return Done(result)
         if status not in states.PROPAGATE_STATES:
             return None
-        error = result if isinstance(result, BaseException) else RuntimeError(str(result))
-        failure = failure_of(error)
+        failure = failure_of(result if isinstance(result, BaseException) else RuntimeError(str(result)))
         failure.stack = meta.get("traceback") or failure.stack
         return failure
 

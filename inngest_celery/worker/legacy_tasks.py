@@ -48,8 +48,8 @@ _AWAY = (*BROKER_ERRORS, redis.RedisError, SQLAlchemyError)
 
 _WORKERS_LOST = Failure(
     "WorkerLostError",
-    f"{MOST_LOST} workers died, one after the other, at sending the Celery task of this step, or at asking for its end. "
-    "Look for a lack of memory: how large are its arguments, and its result?",
+    f"{MOST_LOST} workers died, one after the other, at sending the Celery task of this step, or at asking for its "
+    "end. Look for a lack of memory: how large are its arguments, and its result?",
     code="worker_lost",
     retriable=False,
 )

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -33,6 +34,7 @@ from inngest_celery.worker.requests import look_for_losses
 from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.startup import prepare_database
 from inngest_celery.worker.step_events import StepEvents
+from inngest_celery.worker.task_events import tell_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,9 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         take_over(parent.app)
         revoking.listen()
         runtime_of(parent.app).kills_bodies = issubclass(parent.pool_cls, PreforkPool)
+        # A setting that cannot be used is told of when the worker starts.
+        with suppress(SettingsError):
+            tell_tasks(parent.app)
         self._events = StepEvents(parent.hostname, wanted=bool(parent.task_events))
         runtime_of(parent.app).step_events = self._events
         self._chores = Chores(self._sweeping)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from celery import Celery
-from celery.app.trace import build_tracer
+from celery.app import trace as celery_trace
 from celery.exceptions import Retry
 from celery.utils import uuid
 from celery.utils.saferepr import saferepr
@@ -162,6 +162,7 @@ def _given(end: Shown) -> object:
 def _tracer_of(app: Celery, task: Any) -> Any:
     tracer = task.__dict__.get("inngest_tracer")
     if tracer is None:
-        tracer = build_tracer(task.name, task, eager=True, propagate=False, app=app)
+        # Looked up late: what watches tasks (Sentry, say) puts its own in place of it.
+        tracer = celery_trace.build_tracer(task.name, task, eager=True, propagate=False, app=app)
         task.__dict__["inngest_tracer"] = tracer
     return tracer

@@ -1,4 +1,4 @@
-"""An old Celery project: it has never heard of durable functions, and shares a broker and a result backend with some."""
+"""An old Celery project: it knows nothing of durable functions, but shares broker and result backend with some."""
 
 from __future__ import annotations
 

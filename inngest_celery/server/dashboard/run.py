@@ -20,6 +20,7 @@ from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.tracing import invocation_of, trace_of
 from inngest_celery.store import details, events, functions, runs
+from inngest_celery.store.asked import AskedTask, asked_task
 from inngest_celery.store.details import Details
 from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Attempt, Event, Job, Run, RunStatus, Step
@@ -45,6 +46,7 @@ class StepShown:
         result: JSON text of what it gave.
         child: the run that it invoked.
         event_id: the event that it waited for.
+        asked: the Celery task that it waits for.
     """
 
     id: str
@@ -57,6 +59,7 @@ class StepShown:
     result: str | None
     child: str | None
     event_id: str | None
+    asked: AskedTask | None = None
 
 
 @router.get("/run")
@@ -118,6 +121,7 @@ def _step(server: Server, run: Run, found: Details, step_id: str) -> StepShown |
         result=_result(step.memo) if step else None,
         child=_child(server, invoked) if invoked else None,
         event_id=waited_for if isinstance(waited_for, str) else None,
+        asked=asked_task(job),
     )
 
 

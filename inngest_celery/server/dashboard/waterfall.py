@@ -20,7 +20,9 @@ _UNITS_MS = tuple(
     + [86_400_000 * unit for unit in (1, 2, 5, 10, 20, 50, 100)]
 )
 _MARKS = 6
-_WAITS = frozenset({Opcode.WAIT_FOR_EVENT.value, Opcode.WAIT_FOR_SIGNAL.value, Opcode.INVOKE.value})
+_WAITS = frozenset(
+    {Opcode.WAIT_FOR_EVENT.value, Opcode.WAIT_FOR_SIGNAL.value, Opcode.INVOKE.value, Opcode.CELERY.value}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,6 +260,8 @@ def _info_of(span: tracing.Span) -> StepInfo | None:
             run_id=None,
             timed_out=wait.timed_out,
         )
+    if span.kind == Opcode.CELERY.value:
+        return RunStepInfo(type=span.kind)
     return SleepStepInfo(sleep_until=until)
 
 

@@ -29,6 +29,7 @@ _ORDER = (
     "retrying",
     "executing",
     "invoking",
+    "waiting_for_task",
     "waiting_for_event",
     "sleeping",
     "scheduled",

@@ -11,6 +11,7 @@ from inngest_celery.engine.durations import duration
 from inngest_celery.engine.lifecycle import INVOKED
 from inngest_celery.opcodes import Opcode
 from inngest_celery.store import schema
+from inngest_celery.store.asked import AskedTask, asked_task
 from inngest_celery.store.jobs import HELD_MS
 from inngest_celery.store.rows import Job, JobKind, RunStatus, Wait
 from inngest_celery.worker.runtime import Runtime
@@ -92,6 +93,9 @@ def _patience(runtime: Runtime) -> int:
 
 def _not_due(runtime: Runtime, situation: Situation, job: Job) -> Reason:
     wait = situation.waits.get(job.key)
+    asked = asked_task(job)
+    if asked is not None:
+        return _waiting_for_task(asked, job)
     if wait is not None:
         is_call = wait.kind == Opcode.INVOKE.value
         return _invoking(runtime, situation, wait, job) if is_call else _waiting(wait, job)
@@ -134,6 +138,18 @@ def _waiting(wait: Wait, job: Job) -> Reason:
         "is up, the step gives nothing.",
         step=wait.name,
         next_at=job.due_at,
+    )
+
+
+def _waiting_for_task(asked: AskedTask, job: Job) -> Reason:
+    return Reason(
+        code="waiting_for_task",
+        text=f"It waits in step {job.name} for {asked}.",
+        advice=f"Look at it in Flower, or with: celery inspect query_task {asked.id}. If no worker has it, see that "
+        f"some consume the queue {asked.queue}. Should its callback get lost, its result is found at the time above.",
+        step=job.name,
+        next_at=job.due_at,
+        queue=asked.queue,
     )
 
 
