@@ -234,7 +234,7 @@ def settings_of(app: Celery) -> Settings:
         value = os.environ.get((PREFIX + field).upper())
         if value is not None:
             given[field] = value
-    given.update({key.removeprefix(PREFIX): value for key, value in app.conf.items() if key.startswith(PREFIX)})
+    given.update({name: app.conf[PREFIX + name] for name in _names_in(app)})
     if database_defaults and not given.get("database_url"):
         given["database_url"] = database_defaults[-1]()
     try:
@@ -246,6 +246,12 @@ def settings_of(app: Celery) -> Settings:
         # Redis hands a message that waits for its ETA to another worker once this time is over.
         return settings.model_copy(update={"horizon": visibility / 3})
     return settings
+
+
+def _names_in(app: Celery) -> set[str]:
+    """Give the names of our settings in an app's configuration, which spells them its own way under a namespace."""
+    spelled = (PREFIX, f"{app.namespace}_{PREFIX}".upper()) if app.namespace else (PREFIX,)
+    return {key.removeprefix(prefix).lower() for key in app.conf for prefix in spelled if key.startswith(prefix)}
 
 
 def _explain(error: ValidationError) -> str:

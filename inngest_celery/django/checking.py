@@ -8,7 +8,7 @@ from typing import Any
 from django.core import checks
 
 from inngest_celery.django.projects import project_app
-from inngest_celery.settings import SettingsError
+from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.migrate import require_migrated
 from inngest_celery.worker.runtime import runtime_of
@@ -27,9 +27,6 @@ def check_app(**_rest: Any) -> list[checks.CheckMessage]:
     if app is None:
         return [_NO_APP]
     try:
-        # Read anew: nothing of it is kept that a test may want to change.
-        from inngest_celery.settings import settings_of
-
         settings_of(app)
     except SettingsError as error:
         return [checks.Error(str(error), id="inngest.E001")]

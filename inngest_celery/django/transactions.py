@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -140,7 +141,7 @@ def _check_same(app: Celery, wrapper: BaseDatabaseWrapper) -> None:
     kinds = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql", "sqlite": "sqlite"}
     name = url.database or ""
     same = kinds.get(url.get_backend_name()) == wrapper.vendor and (
-        os_path(name) == os_path(mine) if wrapper.vendor == "sqlite" else name == mine
+        Path(name).resolve() == Path(mine).resolve() if wrapper.vendor == "sqlite" else name == mine
     )
     if not same:
         raise DatabaseError(
@@ -149,12 +150,6 @@ def _check_same(app: Celery, wrapper: BaseDatabaseWrapper) -> None:
             f"{url.render_as_string(hide_password=True)}: rows in the one cannot be committed with outcomes in the "
             "other. Set CELERY_INNGEST_DATABASE_URL to the same database, or leave it out.",
         )
-
-
-def os_path(name: str) -> str:
-    from pathlib import Path
-
-    return str(Path(name).resolve())
 
 
 @contextmanager
