@@ -59,7 +59,9 @@ def restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
 
 def _restore(runtime: Runtime, gate: Gate, tag: str) -> list[str]:
     now = runtime.clock.now()
-    held, waiting = definitions(runtime.database, now).get(tag, []), list[Operation]()
+    # Before all others and in a call of its own: the gate refuses who holds a place of a limit that it does not know.
+    gate.do(tag, now, definitions(runtime.database, now).get(tag, []), restoring=True)
+    held, waiting = list[Operation](), list[Operation]()
     with runtime.database.autocommit() as connection:
         concerned = _functions_of(connection, tag)
         ids = [row.id for row in concerned]

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from inngest_celery.testing.inline import Inline
 from inngest_celery.worker.registry import described, functions_of
 from inngest_celery.worker.runtime import runtime_of
 from tests.cli.conftest import RunCli
+from tests.own_redis import OwnRedis
 from tests.worker_process import WorkerProcess
 
 NAME = "w1@here"
@@ -232,6 +235,13 @@ def test_nothing_answers(cli: RunCli, shop: Celery, broker: str) -> None:
     assert "database_unreachable" in output
     assert "secret" not in output
     assert "2 problems" in output
+
+
+def test_the_broker_takes_connections_and_answers_nothing(cli: RunCli, shop: Celery, tmp_path: Path) -> None:
+    with closing(OwnRedis(tmp_path / "frozen")) as broker:
+        shop.conf.update(broker_url=broker.url, broker_connection_timeout=0.3)
+        broker.freeze()
+        assert "broker_unreachable" in cli("doctor", status=1).output
 
 
 @pytest.mark.parametrize("broker", ["reddis://127.0.0.1/0", "redis://127.0.0.1:port/0"])

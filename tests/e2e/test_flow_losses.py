@@ -59,8 +59,10 @@ def check_limits(limited: Limited, *, lost: Iterable[float] = (), frozen: Iterab
 @two_ways
 def test_redis_forgets_everything(open_limited: OpenLimited) -> None:
     limited = open_limited()
-    limited.worker(pool="prefork", concurrency=2)
-    limited.worker(pool="threads", concurrency=4, slice=0)
+    workers = [
+        limited.worker(pool="prefork", concurrency=2),
+        limited.worker(pool="threads", concurrency=4, slice=0),
+    ]
     load(limited, 15)
     lost = []
     with redis.Redis.from_url(limited.redis_url) as client:
@@ -73,6 +75,8 @@ def test_redis_forgets_everything(open_limited: OpenLimited) -> None:
     limited.wait_for_runs()
     limited.check_all_done()
     check_limits(limited, lost=lost)
+    # Whoever holds places is told of after the limits are: no task stumbles over that.
+    assert [worker.log for worker in workers if "raised unexpected" in worker.log] == []
 
 
 @pytest.mark.pairs

@@ -155,6 +155,15 @@ def test_it_outlasts_what_redis_forgets(stage: Stage, operator: Limits, redis_ur
 
 
 @sqlite
+def test_redis_forgets_while_a_place_is_held(stage: Stage, redis_url: str) -> None:
+    held = stage.send("stage/one")
+    stage.begin(held)
+    redis.Redis.from_url(redis_url).flushdb()
+    # The next one finds that out, and tells Redis of the limit and of who holds its place.
+    assert states(stage, stage.send("stage/one"), held) == ["waiting", "held"]
+
+
+@sqlite
 def test_redis_is_away_meanwhile(stage: Stage, operator: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = stage.send("stage/one"), stage.send("stage/one")
     with monkeypatch.context() as away:

@@ -13,11 +13,9 @@ from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.migrate import require_migrated
-from inngest_celery.worker.broker import BROKER_ERRORS
+from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
 from inngest_celery.worker.registry import declared, described
 from inngest_celery.worker.runtime import Runtime, runtime_of
-
-_BROKER_TIMEOUT = 5.0
 
 CHECKS: list[Check] = [
     configuration.eager,
@@ -95,8 +93,9 @@ def _broker_error(runtime: Runtime) -> Finding | None:
     app = runtime.app
     try:
         runtime.broker_transport  # noqa: B018
-        with app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_TIMEOUT)
+        # It is waited for no longer than broker_connection_timeout, even if it takes connections and answers nothing.
+        with producer_of(app):
+            pass
     except SettingsError as error:
         return problem(error.code, str(error), "Nothing is sent and nothing runs until then.")
     except BROKER_ERRORS as error:
