@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeAlias
 
 import httpx
@@ -25,8 +26,7 @@ async def fetch(vendor: str, page: int) -> int:
         RetryAfterError: the vendor is busy, and says until when. It is not asked before that.
         httpx.HTTPError: it went wrong, and is tried again by the table of retries.
     """
-    async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as http:
-        response = await http.get(f"{_address(vendor)}/stock", params={"page": page})
+    response = await _http().get(f"{_address(vendor)}/stock", params={"page": page})
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         pause = timedelta(seconds=int(response.headers["retry-after"]))
         raise inngest.RetryAfterError(f"{vendor} is busy", pause)
@@ -83,6 +83,12 @@ async def sync_stock(ctx: inngest.Context) -> Report:
         "complete": all(not report.get("missing pages", True) for report in reports),
         "vendors": dict(zip(PORTS, reports, strict=True)),
     }
+
+
+@cache
+def _http() -> httpx.AsyncClient:
+    """Give the process's client: the worker's event loop lives as long as its process, and so may what uses it."""
+    return httpx.AsyncClient(timeout=_TIMEOUT_SECONDS)
 
 
 def _address(vendor: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeAlias
 
 import httpx
@@ -31,12 +32,11 @@ async def complete(prompt: str) -> Answer:
         RetryAfterError: the provider is busy, and says until when. It is not asked before that.
         httpx.HTTPError: it went wrong, and is tried again by the table of retries.
     """
-    async with httpx.AsyncClient(base_url=_base_url(), timeout=_TIMEOUT_SECONDS) as http:
-        response = await http.post(
-            "chat/completions",
-            headers={"authorization": f"Bearer {_api_key()}"},
-            json={"model": MODEL, "messages": [{"role": "user", "content": prompt}]},
-        )
+    response = await _http().post(
+        f"{_base_url()}/chat/completions",
+        headers={"authorization": f"Bearer {_api_key()}"},
+        json={"model": MODEL, "messages": [{"role": "user", "content": prompt}]},
+    )
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         pause = timedelta(seconds=int(response.headers["retry-after"]))
         raise inngest.RetryAfterError("the model is busy", pause)
@@ -93,6 +93,12 @@ async def write_article(ctx: inngest.Context) -> str:
 
 def _text(answer: Answer) -> str:
     return str(answer["choices"][0]["message"]["content"])
+
+
+@cache
+def _http() -> httpx.AsyncClient:
+    """Give the process's client: the worker's event loop lives as long as its process, and so may what uses it."""
+    return httpx.AsyncClient(timeout=_TIMEOUT_SECONDS)
 
 
 def _base_url() -> str:
