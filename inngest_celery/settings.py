@@ -251,7 +251,8 @@ def settings_of(app: Celery) -> Settings:
 def _names_in(app: Celery) -> set[str]:
     """Give the names of our settings in an app's configuration, which spells them its own way under a namespace."""
     spelled = (PREFIX, f"{app.namespace}_{PREFIX}".upper()) if app.namespace else (PREFIX,)
-    return {key.removeprefix(prefix).lower() for key in app.conf for prefix in spelled if key.startswith(prefix)}
+    keys = [key for key, _ in app.conf.items()]
+    return {key.removeprefix(prefix).lower() for key in keys for prefix in spelled if key.startswith(prefix)}
 
 
 def _explain(error: ValidationError) -> str:
