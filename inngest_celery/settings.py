@@ -251,7 +251,7 @@ def settings_of(app: Celery) -> Settings:
 def _names_in(app: Celery) -> set[str]:
     """Give the names of our settings in an app's configuration, which spells them its own way under a namespace."""
     spelled = (PREFIX, f"{app.namespace}_{PREFIX}".upper()) if app.namespace else (PREFIX,)
-    keys = [key for key, _ in app.conf.items()]
+    keys: list[str] = list(dict(app.conf))
     return {key.removeprefix(prefix).lower() for key in keys for prefix in spelled if key.startswith(prefix)}
 
 
