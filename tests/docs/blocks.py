@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
-# Marks a block that shows what is not there yet.
-_LATER = "<!-- later -->\n"
-_BLOCK = re.compile(rf"({re.escape(_LATER)})?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Marks a block that other tests stand for.
+_SHOWN = "<!-- shown, not run -->\n"
+_BLOCK = re.compile(rf"({re.escape(_SHOWN)})?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def sections(name: str) -> dict[str, list[str]]:
@@ -16,5 +16,5 @@ def sections(name: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for part in re.split(r"^## ", (DOCS / name).read_text(), flags=re.MULTILINE):
         heading = part.partition("\n")[0] if found else ""
-        found[heading] = [block for later, block in _BLOCK.findall(part) if not later]
+        found[heading] = [block for shown, block in _BLOCK.findall(part) if not shown]
     return {heading: blocks for heading, blocks in found.items() if blocks or not heading}

@@ -83,8 +83,6 @@ def beat(pair: Pair) -> None:
 
 def time_limits(pair: Pair) -> None:
     assert pair.canvas["convert"]("cats").get() == pair.output("film/uploaded", {"film": "cats"}) == "cats.mp4"
-    task = pair.durable["app"].tasks["proj/convert"]
-    assert (task.soft_time_limit, task.time_limit) == (60, 90)
 
 
 def rate_limits(pair: Pair) -> None:
@@ -131,6 +129,11 @@ def polling(pair: Pair) -> None:
     assert len(polls) == 3
 
 
+def as_one_step(pair: Pair) -> None:
+    expected = "mailed: payment of 5, archived"
+    assert pair.canvas["bill"](5).get() == pair.output("order/packed", {"amount": 5}) == expected
+
+
 CHECKS: dict[str, Callable[[Pair], None]] = {
     "A chain": a_chain,
     "A group and a chord": a_chord,
@@ -144,6 +147,7 @@ CHECKS: dict[str, Callable[[Pair], None]] = {
     "Error callbacks": error_callbacks,
     "Replace": replace,
     "Polling": polling,
+    "A task or canvas as one step": as_one_step,
 }
 
 
