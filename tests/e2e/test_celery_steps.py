@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def open_fleet(
 @pytest.mark.pairs
 @pytest.mark.databases("postgres", "mariadb")
 def test_tasks_and_canvases_of_workers_that_know_nothing_of_us(open_fleet: OpenFleet) -> None:
-    fleet = open_fleet()
-    fleet.worker(pool="threads", concurrency=4)
+    fleet = open_fleet(task_events='["own.*"]')
+    fleet.worker(pool="prefork", concurrency=2)
     fleet.old_worker(pool="prefork", concurrency=2)
     expected = {
         "chain": 8,
@@ -67,6 +68,9 @@ def test_tasks_and_canvases_of_workers_that_know_nothing_of_us(open_fleet: OpenF
     assert fleet.count(schema.wait) == 0
     wait_until(lambda: fleet.count(schema.job) == 0, LONG, fleet.describe)
     assert fleet.runs.list(status=RunStatus.FAILED) == []
+    # The one of them that workers of ours have executed is an event, too.
+    events = fleet.ask(schema.event.select().where(schema.event.c.name.like("celery/%")))
+    assert [(event.name, json.loads(event.data)["queue"]) for event in events] == [("celery/task.failed", "celery")]
 
 
 @pytest.mark.databases("postgres")
