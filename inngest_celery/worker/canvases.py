@@ -200,15 +200,16 @@ class Canvas:
         return self._ending_of_task(str(signature.options["task_id"]))
 
     def _ending_of_last(self, steps: Sequence[Part]) -> Ending | None:
-        """Give how a sequence ended: as its last step did, or as one before it that failed.
+        """Give how a sequence ended: as its last step did, or as the first one that failed.
 
-        Not every failure is passed on to the steps that follow, which then never begin: a revocation is not.
+        Not every failure is passed on to the steps that follow, which then never begin: a revocation is not. And the
+        body of a chord fails, a moment later, with a ``ChordError`` that tells less than the task that failed.
         """
         ending = self._ending_of(steps[-1])
-        if ending is not None:
+        if isinstance(ending, Done):
             return ending
         earlier = (self._ending_of(step) for step in steps[:-1])
-        return next((ending for ending in earlier if isinstance(ending, Failure)), None)
+        return next((failed for failed in earlier if isinstance(failed, Failure)), ending)
 
     def _ending_of_all(self, tasks: Sequence[Part]) -> Ending | None:
         values: list[object] = []

@@ -15,6 +15,12 @@ app.conf.task_routes = {"old.*": {"queue": "old"}}
 client = inngest.Inngest(app_id="fleet", celery=app)
 
 
+@app.task(name="own.fail")  # type: ignore[untyped-decorator]
+def own_fail() -> None:
+    """A task of workers that know us: they could call our callbacks in place."""
+    raise LookupError("no such customer")
+
+
 def old(name: str, *args: object, **options: object) -> Any:
     return app.signature(f"old.{name}", args=args, **options)
 
@@ -36,6 +42,7 @@ def signature(name: str) -> Any:
         "group-fails": lambda: group(old("double", 1), old("fail")),
         "ignored": lambda: old("ignored", 4),
         "mixed": lambda: chain(old("double", 1), group(double, double), old("total"), double),
+        "own-fails": lambda: own_fail.s(),
         "pickled": lambda: old("pickled"),
         "replaced": lambda: old("replaced", 5),
         "tail": lambda: chain(old("double", 1), group(double, double)),

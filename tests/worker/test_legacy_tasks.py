@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,10 +11,13 @@ import pytest
 import sqlalchemy as sa
 from celery import Celery, group
 from celery.canvas import Signature
+from fastapi.testclient import TestClient
 from rich.console import Console
 
 import inngest_celery as inngest
 from inngest_celery.cli import run_view
+from inngest_celery.server.application import create_app
+from inngest_celery.server.options import Options
 from inngest_celery.store import census, details, schema
 from inngest_celery.store.history import history_of
 from inngest_celery.store.jobs import PARKED_MS
@@ -166,7 +170,7 @@ def test_whoever_looks_at_the_run_sees_which_task_it_waits_for(open_office: Open
     assert reason.queue == "old"
     history = history_of(office.runtime.database, office.run.id)
     assert history is not None
-    shown = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    shown = Console(width=200, record=True, file=io.StringIO())
     run_view.show(history, office.clock.now(), shown)
     text = shown.export_text()
     assert "waits for old.work" in text
@@ -180,3 +184,15 @@ def test_whoever_looks_at_the_run_sees_which_task_it_waits_for(open_office: Open
         [step] = details.of_runs(connection, [office.run.id])[office.run.id].steps
     assert (step.op, step.task_id) == ("CeleryTask", task_id)
     assert json.loads(step.waited or "{}")["task"] == "old.work"
+
+
+def test_the_runs_page_shows_the_task(open_office: OpenOffice) -> None:
+    office = open_office()
+    key, task_id = office.job.key, office.kept["task_id"]
+    application = create_app(office.runtime, Options(discovery=False, poll_interval=0))
+    with TestClient(application, base_url="http://127.0.0.1:8288", client=("127.0.0.1", 50000)) as browser:
+        page = browser.get(f"/runs/{office.run.id}", params={"step": key}).text
+    assert "CeleryTask" in page
+    assert f"<code>{task_id}</code>" in page
+    assert "old.work" in page
+    assert "waiting:" in page
