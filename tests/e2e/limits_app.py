@@ -42,7 +42,7 @@ def slow(ctx: inngest.ContextSync) -> str:
 
 
 @client.create_function(
-    fn_id="stuck", trigger=inngest.TriggerEvent(event="limits/stuck"), retries=0, celery_options={"time_limit": 1}
+    fn_id="stuck", trigger=inngest.TriggerEvent(event="limits/stuck"), retries=1, celery_options={"time_limit": 1}
 )
 async def stuck(ctx: inngest.Context) -> str:
     def body() -> str:

@@ -148,7 +148,8 @@ def test_a_thousand_names_of_steps_are_a_few_labels_and_a_few_messages(
         assert len(shown_ids(flower, f"kwargs:notify-{_word(499)}")) == 1
     # Two thousand events and more of steps in place: in lists, and not two messages a step.
     assert sum(messages) >= 3 * 1000
-    assert len(messages) < 100, f"{len(messages)} messages"
+    # How many lists depends on how long it took: four a second and process.
+    assert len(messages) < sum(messages) / 10, f"{len(messages)} messages"
     names.close()
 
 

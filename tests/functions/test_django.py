@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import django
 import pymysql
 import pytest
 import sqlalchemy as sa
-from django.conf import settings
 from django.db import connections, transaction
 
 import inngest_celery as inngest
 from inngest_celery.django import atomic_step, send
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.rows import RunStatus
+from tests import one_django
 from tests.functions.bench import Bench
 from tests.relay import Relay
 
 ALIAS = "of_this_test"
 ENGINES = {"sqlite": "sqlite3", "postgresql": "postgresql", "mysql": "mysql"}
 
-if not settings.configured:
-    pymysql.install_as_MySQLdb()
-    settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
-    django.setup()
+pymysql.install_as_MySQLdb()
+one_django.configure()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-import django.conf
+import django.urls
 import flask
 import httpx
 import inngest as official
@@ -16,16 +16,14 @@ import inngest.django
 import inngest.flask
 import pytest
 from django.core.wsgi import get_wsgi_application
-from django.urls import URLPattern
 from inngest_encryption import EncryptionMiddleware
 from werkzeug.serving import make_server
 
 from inngest_celery.store import schema
+from tests import one_django
 from tests.server.stage import Stage
 
 pytestmark = pytest.mark.databases("sqlite")
-
-urlpatterns: list[URLPattern] = []
 
 
 @contextmanager
@@ -49,10 +47,8 @@ def on_flask(client: official.Inngest, functions: list[Any]) -> Any:
 
 
 def on_django(client: official.Inngest, functions: list[Any]) -> Any:
-    if not django.conf.settings.configured:
-        django.conf.settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="of tests", DEBUG=False)
-        django.setup()
-    urlpatterns[:] = [inngest.django.serve(client, functions)]
+    one_django.configure()
+    one_django.urlpatterns[:] = [inngest.django.serve(client, functions)]
     django.urls.clear_url_caches()
     return get_wsgi_application()
 
