@@ -67,8 +67,8 @@ def full() -> Iterator[str]:
             yield f"127.0.0.1:{address[1]}"
 
 
-def send(opened: Any, caplog: pytest.LogCaptureFixture) -> str:
-    """Send an event to where nobody answers, and give its id."""
+def send(opened: Any, caplog: pytest.LogCaptureFixture, *, swept: bool = False) -> str:
+    """Send an event to where nobody answers, and give its id. ``swept``: a worker's sweep may already be at it."""
     began = time.monotonic()
     [event_id] = opened.client.send_sync(EVENT)
     assert BOUND * 0.9 < time.monotonic() - began < LONG
