@@ -36,14 +36,13 @@ def list_(target: HasApp, as_json: bool) -> None:
     """List what moves: how many calls the function takes, and how many of the others it shadows."""
     from inngest_celery.cli import output
     from inngest_celery.store import cutovers
-    from inngest_celery.store.cutovers import Shares
     from inngest_celery.worker.registry import cutovers_of
 
     rows = []
     with runtime_for(target) as runtime, runtime.database.autocommit() as connection:
         for each in cutovers_of(runtime.app):
             told = cutovers.get(connection, each.name)
-            holds = told or Shares(each.opts.percent, each.opts.shadow)
+            holds = told or each.opts.shares
             rows.append((each.name, each.function.id, holds.percent, holds.shadow, "set" if told else "code"))
     if as_json:
         names = ("name", "function", "percent", "shadow", "by")
@@ -69,15 +68,15 @@ def set_(target: HasApp, name: str, percent: float | None, shadow: float | None)
     Example:
       inngest-celery -A proj cutover set proj.tasks.onboard --percent 25
     """
+    from inngest_celery.sdk.cutover import Shares
     from inngest_celery.store import cutovers
-    from inngest_celery.store.cutovers import Shares
 
     if percent is None and shadow is None:
         raise click.UsageError("Say --percent, --shadow, or both.")
     with runtime_for(target) as runtime:
         found = _named(runtime.app, name)
         with runtime.database.autocommit() as connection:
-            holds = cutovers.get(connection, name) or Shares(found.opts.percent, found.opts.shadow)
+            holds = cutovers.get(connection, name) or found.opts.shares
         chosen = Shares(
             holds.percent if percent is None else percent,
             holds.shadow if shadow is None else shadow,
@@ -100,7 +99,8 @@ def reset(target: HasApp, name: str) -> None:
         found = _named(runtime.app, name)
         with recorded(runtime, "cutover.reset", name), runtime.database.transaction() as connection:
             cutovers.drop(connection, name)
-    click.echo(f"{name}: {found.opts.percent:g} %, shadow {found.opts.shadow:g} %, as the code says.")
+    shares = found.opts.shares
+    click.echo(f"{name}: {shares.percent:g} %, shadow {shares.shadow:g} %, as the code says.")
 
 
 @cutover.command()

@@ -471,9 +471,7 @@ class Inngest:
 
             kind = cutover.kind_of(old)
             moving = kind(function, opts, old, shadowing, comparison)
-            for entry in (shadowing, comparison):
-                self._register(entry)
-                self.functions[entry.id] = entry
+            self._add_all([shadowing, comparison])
             register_cutover(moving)
             return moving if isinstance(moving, cutover.CanvasCutover) else old
 
@@ -482,7 +480,9 @@ class Inngest:
     def _add(self, function: Function[Any]) -> None:
         """Take in a function, and its failure handler as a function of its own."""
         failure = function.on_failure_function
-        entries = [function] if failure is None else [function, failure]
+        self._add_all([function] if failure is None else [function, failure])
+
+    def _add_all(self, entries: Sequence[Function[Any]]) -> None:
         for entry in entries:
             if entry.id in self.functions or self._is_taken(entry):
                 raise FunctionConfigInvalidError(

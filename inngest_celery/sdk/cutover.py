@@ -8,9 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from inngest_celery.sdk import limits, rules
 from inngest_celery.sdk.config import TriggerEvent
-from inngest_celery.sdk.errors import ErrorCode, FunctionConfigInvalidError
-from inngest_celery.sdk.function import Function, FunctionOpts
+from inngest_celery.sdk.errors import FunctionConfigInvalidError
+from inngest_celery.sdk.function import Function
 from inngest_celery.sdk.stubs import Stubs
 
 if TYPE_CHECKING:
@@ -20,10 +21,17 @@ if TYPE_CHECKING:
 # What begins a run in the shadow, and what makes its comparison with the old code's answer.
 BEGUN = "inngest/shadow.begun"
 ANSWERED = "inngest/shadow.answered"
-_CALL = frozenset({"args", "kwargs", "task"})
 _MOST_PERCENT = 100.0
 
 Compare = Callable[[Any, Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """How many of the calls a function takes, and how many of the others run in its shadow, in percent."""
+
+    percent: float
+    shadow: float
 
 
 @dataclass(frozen=True)
@@ -31,14 +39,12 @@ class CutoverOpts:
     """How calls move, as given to ``Inngest.cutover``.
 
     Attributes:
-        percent: of the calls, how many the function takes.
-        shadow: of the others, how many run in the function's shadow too, in percent.
+        shares: how many, where nobody has set others.
         key: an expression over ``args`` and ``kwargs``: calls with the same value go the same way.
         compare: tells whether two outputs are the same, the old one first; if left out, they have to be equal as JSON.
     """
 
-    percent: float
-    shadow: float
+    shares: Shares
     key: str | None
     compare: Compare | None
 
@@ -121,11 +127,7 @@ def kind_of(old: object) -> type[Cutover]:
     Raises:
         FunctionConfigInvalidError: it is neither a task nor a function.
     """
-    from celery import Task
-    from celery.local import Proxy
-
-    # What @app.task gives is made into a task when the app is ready; until then nobody may look at it.
-    if issubclass(type(old), Proxy) or isinstance(old, Task):
+    if limits.is_task(old):
         return Cutover
     if inspect.isfunction(old):
         return CanvasCutover
@@ -144,19 +146,12 @@ def check(*, percent: object, shadow: object, key: str | None, compare: Compare 
     """
     if compare is not None and not callable(compare):
         raise FunctionConfigInvalidError(f"a function of two outputs, not {compare!r}", path="cutover.compare")
-    if key is not None:
-        from inngest_celery.engine import expressions
-
-        try:
-            expressions.compile(key, names=_CALL)
-        except expressions.ExpressionError as error:
-            raise FunctionConfigInvalidError(
-                str(error), path="cutover.key", code=ErrorCode.EXPRESSION_INVALID
-            ) from None
-    return CutoverOpts(share("percent", percent), share("shadow", shadow), key, compare)
+    for path, code, message in rules.expression_problems(key, "cutover.key", limits.CALL):
+        raise FunctionConfigInvalidError(message, path=path, code=code)
+    return CutoverOpts(Shares(_share("percent", percent), _share("shadow", shadow)), key, compare)
 
 
-def share(name: str, value: object) -> float:
+def _share(name: str, value: object) -> float:
     """Give a percentage.
 
     Raises:
@@ -187,7 +182,7 @@ def without_effects(function: Function[Any], stubs: Mapping[str, object], execut
     begun = TriggerEvent(event=BEGUN, expression=f"event.data._inngest.shadow == '{function.id}'")
     return Function(
         function.client,
-        _opts(function, "shadow", function.opts.retries),
+        function.companion_opts("shadow", retries=function.opts.retries),
         [begun],
         function.handler,
         function.output_type,
@@ -209,19 +204,8 @@ def comparing(function: Function[Any], opts: CutoverOpts) -> Function[Any]:
     answered = TriggerEvent(event=ANSWERED, expression=f"event.data.function_id == '{function.id}'")
     return Function(
         function.client,
-        _opts(function, "comparison", 4),
+        function.companion_opts("comparison", retries=4),
         [answered],
         compare,
         celery_options=function.celery_options,
-    )
-
-
-def _opts(function: Function[Any], what: str, retries: int | None) -> FunctionOpts:
-    return FunctionOpts(
-        fully_qualified_id=f"{function.id}-{what}",
-        local_id=f"{function.local_id}-{what}",
-        name=f"{function.name} ({what})",
-        retries=retries,
-        cancel=[],
-        concurrency=[],
     )

@@ -161,16 +161,20 @@ class Function(Generic[T]):
         """
         if self.opts.on_failure is None:
             return None
-        opts = FunctionOpts(
-            fully_qualified_id=f"{self.id}-failure",
-            local_id=f"{self.local_id}-failure",
-            name=f"{self.name} (failure)",
-            retries=0,
+        opts = self.companion_opts("failure", retries=0)
+        failed = config.TriggerEvent(event=FUNCTION_FAILED, expression=f"event.data.function_id == '{self.id}'")
+        return Function(self.client, opts, [failed], self.opts.on_failure, object, self.middleware, self.celery_options)
+
+    def companion_opts(self, what: str, *, retries: int | None) -> FunctionOpts:
+        """Give the options of a function that goes with this one, and has none of its limits."""
+        return FunctionOpts(
+            fully_qualified_id=f"{self.id}-{what}",
+            local_id=f"{self.local_id}-{what}",
+            name=f"{self.name} ({what})",
+            retries=retries,
             cancel=[],
             concurrency=[],
         )
-        failed = config.TriggerEvent(event=FUNCTION_FAILED, expression=f"event.data.function_id == '{self.id}'")
-        return Function(self.client, opts, [failed], self.opts.on_failure, object, self.middleware, self.celery_options)
 
     def get_config(self, app_url: str) -> FunctionConfigs:
         """Give what is registered with a server that reaches the app at a URL."""

@@ -11,7 +11,8 @@ from inngest_celery.sdk.errors import FunctionConfigInvalidError
 
 # No function's id begins like this: an app id and a function id are joined by a hyphen, and this is no app.
 TASK_PREFIX = "task:"
-_CALL = frozenset({"args", "kwargs", "task"})
+# What expressions over a task's call read.
+CALL = frozenset({"args", "kwargs", "task"})
 
 
 class LimitOpts(BaseModel):
@@ -81,9 +82,9 @@ def check(**given: object) -> LimitOpts:
             path="limit",
         )
     for problems in (
-        rules.concurrency_problems("concurrency", opts.concurrency or [], _CALL),
-        rules.rate_problems("rate_limit", opts.rate_limit, _CALL),
-        rules.rate_problems("throttle", opts.throttle, _CALL),
+        rules.concurrency_problems("concurrency", opts.concurrency or [], CALL),
+        rules.rate_problems("rate_limit", opts.rate_limit, CALL),
+        rules.rate_problems("throttle", opts.throttle, CALL),
         rules.sharing_problems("shared", opts.shared, [opts.throttle, opts.concurrency]),
     ):
         for path, code, message in problems:
@@ -97,14 +98,18 @@ def check_task(task: object) -> None:
     Raises:
         FunctionConfigInvalidError: it is none; the message says how to write it.
     """
-    from celery import Task
-    from celery.local import Proxy
-
-    # What @app.task gives is made into a task when the app is ready; until then nobody may look at it.
-    if issubclass(type(task), Proxy) or isinstance(task, Task):
+    if is_task(task):
         return
     raise FunctionConfigInvalidError(
         f"put @client.limit(...) above @app.task or @shared_task: it takes a Celery task, not {task!r}. "
         "A durable function takes its limits in create_function.",
         path="limit",
     )
+
+
+def is_task(given: object) -> bool:
+    """Tell whether something is a Celery task, or will be one when the app is ready: nobody may look at it before."""
+    from celery import Task
+    from celery.local import Proxy
+
+    return issubclass(type(given), Proxy) or isinstance(given, Task)

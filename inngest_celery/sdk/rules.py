@@ -128,7 +128,7 @@ def _triggers(triggers: Sequence[config.TriggerCron | config.TriggerEvent]) -> P
         else:
             key = (trigger.event, trigger.expression)
             yield from _event_name(trigger.event, f"{path}.event", wildcard=True)
-            yield from _expression(trigger.expression, f"{path}.expression")
+            yield from expression_problems(trigger.expression, f"{path}.expression")
         if key in seen:
             yield path, _INVALID, "is the same as an earlier trigger; remove one of them"
         seen.add(key)
@@ -190,7 +190,7 @@ def concurrency_problems(
         if limit.scope in ("env", "account") and not limit.key:
             message = f'the scope "{limit.scope}" needs a key that says what shares the limit, such as key=\'"openai"\''
             yield f"{path}.key", _INVALID, message
-        yield from _expression(limit.key, f"{path}.key", names)
+        yield from expression_problems(limit.key, f"{path}.key", names)
 
 
 def rate_problems(
@@ -204,7 +204,7 @@ def rate_problems(
     longest = durations.DAY if isinstance(rate, config.RateLimit) else _LONGEST_PERIOD
     if durations.milliseconds(rate.period) > longest:
         yield f"{path}.period", _INVALID, f"is longer than {durations.to_text(longest)}"
-    yield from _expression(rate.key, f"{path}.key", names)
+    yield from expression_problems(rate.key, f"{path}.key", names)
     if isinstance(rate, config.Throttle) and (rate.burst or 0) < 0:
         yield f"{path}.burst", _INVALID, f"must be 0 or more, not {rate.burst}"
 
@@ -228,8 +228,8 @@ def _batch(batch: config.Batch | None) -> Problems:
     if batch.timeout is None:
         message = "is missing, so a batch that does not fill up would wait for ever; give for example timeout=5000"
         yield "batch_events.timeout", ErrorCode.BATCH_TIMEOUT_INVALID, message
-    yield from _expression(batch.key, "batch_events.key", code=ErrorCode.BATCH_KEY_EXPRESSION_INVALID)
-    yield from _expression(batch.if_exp, "batch_events.if_exp", code=ErrorCode.BATCH_IF_EXPRESSION_INVALID)
+    yield from expression_problems(batch.key, "batch_events.key", code=ErrorCode.BATCH_KEY_EXPRESSION_INVALID)
+    yield from expression_problems(batch.if_exp, "batch_events.if_exp", code=ErrorCode.BATCH_IF_EXPRESSION_INVALID)
 
 
 def _budget(budget: config.Budget | None) -> Problems:
@@ -239,8 +239,8 @@ def _budget(budget: config.Budget | None) -> Problems:
         yield "budget.limit", ErrorCode.BUDGET_INVALID, f"must be a number above 0, not {budget.limit}"
     if durations.milliseconds(budget.period) > _LONGEST_WINDOW:
         yield "budget.period", ErrorCode.BUDGET_INVALID, "is longer than 31 days"
-    yield from _expression(budget.key, "budget.key")
-    yield from _expression(budget.cost, "budget.cost", {"output", "event"})
+    yield from expression_problems(budget.key, "budget.key")
+    yield from expression_problems(budget.cost, "budget.cost", {"output", "event"})
 
 
 def _cancels(cancels: list[config.Cancel]) -> Problems:
@@ -248,16 +248,16 @@ def _cancels(cancels: list[config.Cancel]) -> Problems:
         yield "cancel", _INVALID, f"at most {MAX_CANCELS} are allowed, not {len(cancels)}"
     for index, cancel in enumerate(cancels):
         yield from _event_name(cancel.event, f"cancel[{index}].event", wildcard=False)
-        yield from _expression(cancel.if_exp, f"cancel[{index}].if_exp", {"event", "async"}, restrictive=True)
+        yield from expression_problems(cancel.if_exp, f"cancel[{index}].if_exp", {"event", "async"}, restrictive=True)
 
 
 def _expressions(opts: FunctionOpts) -> Problems:
-    yield from _expression(opts.idempotency, "idempotency")
-    yield from _expression(opts.priority.run if opts.priority else None, "priority.run")
-    yield from _expression(opts.singleton.key if opts.singleton else None, "singleton.key")
+    yield from expression_problems(opts.idempotency, "idempotency")
+    yield from expression_problems(opts.priority.run if opts.priority else None, "priority.run")
+    yield from expression_problems(opts.singleton.key if opts.singleton else None, "singleton.key")
 
 
-def _expression(
+def expression_problems(
     source: str | None,
     path: str,
     names: frozenset[str] | set[str] = _EVENT,
@@ -265,6 +265,7 @@ def _expression(
     restrictive: bool = False,
     code: str | None = None,
 ) -> Problems:
+    """Say what is wrong with an expression that may use these names; ``None`` is none, and right."""
     if source is None:
         return
     from inngest_celery.engine import expressions

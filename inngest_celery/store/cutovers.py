@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import sqlalchemy as sa
 
+from inngest_celery.sdk.cutover import Shares
 from inngest_celery.store import schema
-
-
-@dataclass(frozen=True, slots=True)
-class Shares:
-    """How many of the calls a function takes, and how many of the others run in its shadow, in percent."""
-
-    percent: float
-    shadow: float
 
 
 def get(connection: sa.Connection, name: str) -> Shares | None:

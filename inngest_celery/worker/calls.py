@@ -46,7 +46,7 @@ def call_of(task: Task, spec: FunctionSpec) -> Call:
     """Read the message that a task is executed for."""
     runtime, request = runtime_of(task.app), task.request
     now, subject_id, key = runtime.clock.now(), subject_of(str(request.id)), key_of(request)
-    variables = _variables(str(task.name), request.args, request.kwargs)
+    variables = variables_of(str(task.name), request.args, request.kwargs)
     called, flow = called_in(request)
     if not called:
         flow = policies.call_flow_of(spec, variables, now)
@@ -90,7 +90,7 @@ def called_in(request: Context) -> tuple[bool, str | None]:
     return name == f"{subject_of(str(request.id))}/{key_of(request)}", flow
 
 
-def _variables(name: str, args: Any, kwargs: Any) -> dict[str, object]:
+def variables_of(name: str, args: Any, kwargs: Any) -> dict[str, object]:
     """Give what expressions see of a call: as JSON has it, whatever the message was written in."""
     try:
         plain = json.loads(json.dumps([args, kwargs], default=str, skipkeys=True))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from celery import Celery, states
 from celery.result import GroupResult, result_from_tuple
 
 from inngest_celery.store.rows import RunStatus
-from inngest_celery.worker.cutover import plain
+from inngest_celery.worker.plain import plain
 from inngest_celery.worker.runs import Runs
 
 if TYPE_CHECKING:
     from inngest_celery.sdk.context import ContextSync
     from inngest_celery.sdk.cutover import Compare
+
+Answer: TypeAlias = dict[str, Any]
+"""``{"output": …}`` or ``{"error": …}``; of a canvas that is still at work ``{"result": …}``, where it will be."""
 
 # With the pauses doubling from a second to ten minutes, that is some two days.
 _LOOKS = 300
@@ -57,7 +60,17 @@ def _look(app: Celery, call: Any, same: Compare | None, last: bool) -> dict[str,
     return {"same": verdict, "old": old, "new": new, "differences": shown, "run_id": run_id}
 
 
-def _old(app: Celery, told: dict[str, Any]) -> dict[str, Any] | None:
+def output_answer(output: object) -> Answer:
+    """Give what code gave, to be compared."""
+    return {"output": plain(output, str)}
+
+
+def error_answer(error: object) -> Answer:
+    """Give what code raised, to be compared."""
+    return {"error": {"name": type(error).__name__, "message": str(error)}}
+
+
+def _old(app: Celery, told: Answer) -> Answer | None:
     """Give the answer of the old code: as it was told, or of a canvas as its result stands."""
     if "result" not in told:
         return told
@@ -66,17 +79,13 @@ def _old(app: Celery, told: dict[str, Any]) -> dict[str, Any] | None:
         if not result.ready():
             return None
         failed = next((each for each in result.results or [] if each.failed()), None)
-        return {"output": plain(result.join())} if failed is None else _error(failed.result)
+        return output_answer(result.join()) if failed is None else error_answer(failed.result)
     if result.state not in states.READY_STATES:
         return None
-    return {"output": plain(result.result)} if result.successful() else _error(result.result)
+    return output_answer(result.result) if result.successful() else error_answer(result.result)
 
 
-def _error(error: object) -> dict[str, Any]:
-    return {"error": {"name": type(error).__name__, "message": str(error)}}
-
-
-def _new(app: Celery, event_id: str) -> tuple[str | None, dict[str, Any] | None]:
+def _new(app: Celery, event_id: str) -> tuple[str | None, Answer | None]:
     """Give the run in the shadow, and its answer if it has ended."""
     run = next(iter(Runs(app).of_event(event_id)), None)
     if run is None or not run.ended:

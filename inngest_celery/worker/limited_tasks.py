@@ -35,6 +35,7 @@ from inngest_celery.worker.calls import Call, call_of, called_in, key_of, subjec
 from inngest_celery.worker.rates import Rates
 from inngest_celery.worker.registry import limited_tasks_of
 from inngest_celery.worker.runtime import runtime_of
+from inngest_celery.worker.task_bodies import surround
 
 if TYPE_CHECKING:
     from celery.app.task import Context
@@ -46,7 +47,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _ORIGINAL = "inngest_original_run"
-_BEGUN = "_inngest_begun"
 _LONGEST_PAUSE_S = 5.0
 _UNANSWERED = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 
@@ -65,23 +65,15 @@ def limit_tasks(app: Celery) -> None:
 
 def _limit(task: Any, limited: LimitedTask) -> None:
     spec = read_spec(json.dumps(limited.wire_config()))
-    # As the class has it, or as autoretry_for has wrapped it: attempts that it plans are limited anew.
-    execute = getattr(task, _ORIGINAL, task.run)
 
-    @functools.wraps(execute)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        request = task.request
-        if request.called_directly or request.is_eager or hasattr(request, _BEGUN):
-            return execute(*args, **kwargs)
-        setattr(request, _BEGUN, True)
+    def execute_in_places(execute: Callable[[], Any], _args: Any, _kwargs: Any) -> Any:
         with _places(call_of(task, spec)):
-            return execute(*args, **kwargs)
+            return execute()
 
     if not hasattr(task, _ORIGINAL):
-        setattr(task, _ORIGINAL, execute)
         # To drop a call is what was asked for: a line in the log, and no traceback.
         task.throws = (task.throws, RateLimitedError)
-    task.run = run
+    surround(task, _ORIGINAL, execute_in_places)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from inngest_celery.sdk.event import Event
 from inngest_celery.settings import SettingsError
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.worker.outbox import Outbox
+from inngest_celery.worker.plain import plain
 from inngest_celery.worker.runtime import Runtime, runtime_of
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Teller:
             setattr(task.request, _BEGAN, time.monotonic())
 
     def succeeded(self, sender: Task, result: object = None, **_: object) -> None:
-        self._tell(SUCCEEDED, sender, sender.request, {"result": _plain(result)})
+        self._tell(SUCCEEDED, sender, sender.request, {"result": plain(result)})
 
     def failed(self, sender: Task, task_id: str, exception: BaseException, einfo: object = None, **given: Any) -> None:
         told, request = {"error": _error(exception, einfo)}, sender.request
@@ -122,8 +123,8 @@ class Teller:
         data = {
             "task": str(task.name),
             "id": task_id,
-            "args": _plain(request.args),
-            "kwargs": _plain(request.kwargs),
+            "args": plain(request.args),
+            "kwargs": plain(request.kwargs),
             **told,
             "retries": retries,
             "queue": str((request.delivery_info or {}).get("routing_key") or ""),
@@ -207,16 +208,6 @@ def _runtime(request: Context) -> float | None:
 def _error(error: object, einfo: object) -> dict[str, Any]:
     stack = getattr(einfo, "traceback", None)
     return {"name": type(error).__name__, "message": str(error), "stack": None if stack is None else str(stack)}
-
-
-def _plain(value: object) -> Any:
-    """Give a value as JSON has it; what JSON cannot hold as its repr."""
-    try:
-        text = json.dumps(value, default=repr, allow_nan=False, ensure_ascii=False)
-        # Half of a surrogate pair is nothing that a database takes.
-        return json.loads(text.encode(errors="replace"))
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)
 
 
 def _bounded(data: dict[str, Any]) -> dict[str, Any]:

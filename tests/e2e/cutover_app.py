@@ -57,3 +57,14 @@ def plus(number: int, by: int) -> int:
 @client.cutover(add, execute=["sum"])
 def old_add(number: int) -> object:
     return chain(plus.s(number, 3), plus.s(-2))
+
+
+@client.create_function(fn_id="odd", trigger=CALLED, retries=0)
+def new_odd(ctx: inngest.ContextSync) -> str:
+    return "done"
+
+
+@client.cutover(new_odd)
+@app.task(name="moving.odd")  # type: ignore[untyped-decorator]
+def odd(amount: object) -> str:
+    return "done"

@@ -143,8 +143,15 @@ def test_a_call_that_has_gone_over_stays_there(moving: Any) -> None:
         with pytest.raises(Ignore):
             task.run(4, customer="eve")
         task.request_stack.top.update(id="another")
-        delattr(task.request_stack.top, "_inngest_cutover")
+        delattr(task.request_stack.top, "_inngest_old_run_begun")
         assert task.run(4, customer="eve")["total"] == 8
     finally:
         task.pop_request()
     assert len(moving.client.runs.list(function_id="moving-bill")) == 1
+
+
+def test_the_old_code_does_not_mind_what_json_cannot_hold(moving: Any) -> None:
+    move("moving.odd", shadow=100)
+    for amount in (float("inf"), "half a pair: \ud800"):
+        assert moving.odd.delay(amount).get(timeout=LONG) == "done"
+    assert len(compared(moving, "odd", 2)) == 2

@@ -9,8 +9,7 @@ import pytest
 from celery import Celery
 
 import inngest_celery as inngest
-from inngest_celery.sdk.cutover import BEGUN
-from inngest_celery.store.cutovers import Shares
+from inngest_celery.sdk.cutover import BEGUN, Shares
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker import cutover
 from inngest_celery.worker.runtime import runtime_of
