@@ -28,7 +28,7 @@ def stopped(turn: Turn, failure: Failure) -> Changes:
         name=job.name,
         op=Opcode.STEP_RUN,
         attempt=job.attempt,
-        memo=f'{{"error":{failure.to_json()}}}' if final else None,
+        memo=failure.to_memo() if final else None,
         failure=failure,
         started_at=turn.asked_at,
         ended_at=turn.now,

@@ -41,6 +41,10 @@ class Failure:
             {"name": self.name, "message": self.message, "stack": self.stack, "code": self.code}, ensure_ascii=False
         )
 
+    def to_memo(self) -> str:
+        """Give what the function sees of it from now on, as JSON text."""
+        return f'{{"error":{self.to_json()}}}'
+
 
 @dataclass(slots=True)
 class Outcome:

@@ -56,11 +56,7 @@ class StepBuilder:
         _check_id(step_id)
         costs.check(step_id, cost)
         limits = time_limits.checked(step_id, time_limit, soft_time_limit)
-        if not callable(handler):
-            raise StepInvalidError(
-                f'step "{step_id}" takes a function to call, not {type(handler).__name__}; '
-                "write step.run(id, function, argument), not step.run(id, function(argument))"
-            )
+        _check_handler("run", step_id, handler)
 
         def body() -> object:
             return self._then(step_id, handler(*args), lambda result: self.preserve(result, output_type))
@@ -78,11 +74,7 @@ class StepBuilder:
     ) -> StepCall:
         _check_id(step_id)
         costs.check(step_id, cost)
-        if not callable(handler):
-            raise StepInvalidError(
-                f'step "{step_id}" takes a function to call, not {type(handler).__name__}; '
-                "write step.transaction(id, function, argument), not step.transaction(id, function(argument))"
-            )
+        _check_handler("transaction", step_id, handler)
         plain = f'the body of the transactional step "{step_id}" is async, and its database connection is not. {_PLAIN}'
         if is_async(handler):
             raise StepInvalidError(plain)
@@ -250,8 +242,7 @@ def is_async(handler: object) -> bool:
     """Tell whether a callable is a coroutine function, in whatever it is wrapped."""
     while isinstance(handler, functools.partial):
         handler = handler.func
-    handler = inspect.unwrap(handler) if callable(handler) else handler
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
+    return effects.is_async(inspect.unwrap(handler) if callable(handler) else handler)
 
 
 def event_ids(data: object) -> list[str]:
@@ -297,6 +288,14 @@ def _check_id(step_id: str) -> None:
         raise StepInvalidError(f"the step id {step_id[:40]!r}... has {len(step_id)} characters; at most {MAX_ID} go")
     if not is_storable(step_id):
         raise StepInvalidError(f"the step id {step_id!r} holds a character that cannot be stored")
+
+
+def _check_handler(method: str, step_id: str, handler: object) -> None:
+    if not callable(handler):
+        raise StepInvalidError(
+            f'step "{step_id}" takes a function to call, not {type(handler).__name__}; '
+            f"write step.{method}(id, function, argument), not step.{method}(id, function(argument))"
+        )
 
 
 def _timeout(step_id: str, timeout: Length) -> str:

@@ -81,3 +81,8 @@ def refuse_awaitable(value: object, message: str) -> None:
         if inspect.iscoroutine(value):
             value.close()
         raise AsyncUnsupportedError(message)
+
+
+def is_async(handler: object) -> bool:
+    """Tell whether a handler is a coroutine function, or an object that is called as one."""
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
-from inngest_celery.sdk import config, effects
+from inngest_celery.sdk import config, effects, time_limits
 from inngest_celery.sdk.context import Context, ContextSync, current_step
 from inngest_celery.sdk.legacy import Legacy
 from inngest_celery.sdk.types import EmptySentinel, T
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from inngest_celery.sdk.client import Inngest
     from inngest_celery.sdk.middleware import UninitializedMiddleware
     from inngest_celery.sdk.stubs import Stubs
+    from inngest_celery.sdk.time_limits import TimeLimits
 
 Trigger: TypeAlias = config.TriggerCron | config.TriggerEvent
 HandlerAsync: TypeAlias = Callable[[Context], Awaitable[T]]
@@ -130,12 +130,12 @@ class Function(Generic[T]):
 
     @property
     def is_handler_async(self) -> bool:
-        return _is_async(self.handler)
+        return effects.is_async(self.handler)
 
     @property
     def is_on_failure_handler_async(self) -> bool | None:
         """None if there is no failure handler."""
-        return None if self.opts.on_failure is None else _is_async(self.opts.on_failure)
+        return None if self.opts.on_failure is None else effects.is_async(self.opts.on_failure)
 
     def start(self, ctx: Context | ContextSync) -> Awaitable[T] | T:
         """Call the handler, for a driver, which does so in a ``contextvars`` context of the run's own."""
@@ -148,6 +148,11 @@ class Function(Generic[T]):
                 "function, perhaps); define it with async def",
             )
         return result
+
+    @cached_property
+    def time_limits(self) -> TimeLimits:
+        """What holds for each of its steps that says nothing else."""
+        return time_limits.of_options(self.celery_options)
 
     def get_id(self) -> str:
         """Give the full id."""
@@ -263,11 +268,6 @@ _SAME = (
     "throttle",
     "timeouts",
 )
-
-
-def _is_async(handler: Callable[..., object]) -> bool:
-    """Tell whether a handler is a coroutine function, or an object that is called as one."""
-    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 
 def _without_none(value: object) -> object:

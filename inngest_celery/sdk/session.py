@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.event import Event
-from inngest_celery.sdk.time_limits import TimeLimits
+from inngest_celery.sdk.time_limits import UNLIMITED, TimeLimits
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -105,7 +105,7 @@ class StepCall:
     cost: float | Callable[[object], object] | None = None
     args: Sequence[object] = ()
     transaction: InTransaction | None = None
-    limits: TimeLimits = field(default_factory=TimeLimits)
+    limits: TimeLimits = UNLIMITED
     hashed_id: str = ""
 
 

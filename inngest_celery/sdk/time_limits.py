@@ -29,9 +29,14 @@ class TimeLimits:
 
     def filled(self, default: TimeLimits) -> TimeLimits:
         """Give these, and the default where they say nothing. A soft limit that the hard one forestalls is none."""
+        if not default:
+            return self
         hard = default.hard if self.hard is None else self.hard
         soft = default.soft if self.soft is None else self.soft
         return TimeLimits(hard, None if hard is not None and soft is not None and soft >= hard else soft)
+
+
+UNLIMITED = TimeLimits()
 
 
 def checked(step_id: str, time_limit: Limit, soft_time_limit: Limit) -> TimeLimits:
@@ -44,6 +49,8 @@ def checked(step_id: str, time_limit: Limit, soft_time_limit: Limit) -> TimeLimi
         >>> checked("render", datetime.timedelta(minutes=1), 50)
         TimeLimits(hard=60.0, soft=50.0)
     """
+    if time_limit is None and soft_time_limit is None:
+        return UNLIMITED
     hard, soft = _seconds(step_id, "time_limit", time_limit), _seconds(step_id, "soft_time_limit", soft_time_limit)
     if hard is not None and soft is not None and soft >= hard:
         raise StepInvalidError(

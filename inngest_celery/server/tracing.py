@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from inngest_celery import ids
 from inngest_celery.engine.lifecycle import INVOKED
@@ -165,20 +165,23 @@ def _waited(step: Step) -> Waiting | None:
     until = waited.get("until", step.ended_at)
     if step.op == Opcode.SLEEP.value:
         return Waiting(until)
-    if step.op not in _WAITS:
+    if step.op not in WAITS:
         return None
     memo = json.loads(step.memo)
     given = memo if isinstance(memo, dict) else {}
     if step.op == Opcode.INVOKE.value:
-        error = given.get("error")
-        in_vain = isinstance(error, dict) and error.get("name") == "InngestInvokeTimeoutError"
+        in_vain = _failed_as("InngestInvokeTimeoutError", given)
         return Waiting(until, invocation_id=invocation_of(step.run_id, step.id), timed_out=in_vain)
     if step.op == Opcode.CELERY.value:
-        error = given.get("error")
-        return Waiting(until, timed_out=isinstance(error, dict) and error.get("name") == "CeleryTaskTimeoutError")
+        return Waiting(until, timed_out=_failed_as("CeleryTaskTimeoutError", given))
     found_id = given.get("id") if step.op == Opcode.WAIT_FOR_EVENT.value else None
     name = _shown_name(step.op, waited.get("event", ""))
     return Waiting(until, name, waited.get("if"), found_id=found_id, timed_out=memo is None)
+
+
+def _failed_as(name: str, memo: dict[str, Any]) -> bool:
+    error = memo.get("error")
+    return isinstance(error, dict) and error.get("name") == name
 
 
 def _shown_name(op: str, event_name: str) -> str:
@@ -186,9 +189,8 @@ def _shown_name(op: str, event_name: str) -> str:
     return event_name.partition(":")[2] if op == Opcode.WAIT_FOR_SIGNAL.value else event_name
 
 
-_WAITS = frozenset(
-    {Opcode.WAIT_FOR_EVENT.value, Opcode.WAIT_FOR_SIGNAL.value, Opcode.INVOKE.value, Opcode.CELERY.value}
-)
+# Steps for which no worker is busy: others have to do something.
+WAITS = frozenset({Opcode.WAIT_FOR_EVENT.value, Opcode.WAIT_FOR_SIGNAL.value, Opcode.INVOKE.value, Opcode.CELERY.value})
 
 
 def attempt_key(attempt: Attempt) -> str:

@@ -269,7 +269,7 @@ def usable(value: object) -> Ending:
 def memo_of(ending: Ending) -> str:
     """Give what the function sees of an ending, as JSON text."""
     if isinstance(ending, Failure):
-        return f'{{"error":{ending.to_json()}}}'
+        return ending.to_memo()
     return encode({"data": ending.value})
 
 

@@ -12,14 +12,13 @@ from celery.utils import uuid
 from inngest_celery import trace_context
 from inngest_celery.engine.time_limits import limits_of
 from inngest_celery.flow.places import starts_run
-from inngest_celery.sdk.time_limits import TimeLimits, of_options
+from inngest_celery.sdk.time_limits import TimeLimits
 from inngest_celery.store import jobs as job_rows
-from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.rows import Cost, Job, JobKind
 from inngest_celery.worker import messages, spans
 from inngest_celery.worker.broker import BROKER_ERRORS, producer_of
 from inngest_celery.worker.call_options import carried
-from inngest_celery.worker.names import shown_arguments, step_name
+from inngest_celery.worker.names import owner_name, shown_arguments, step_name
 from inngest_celery.worker.registry import functions_of
 from inngest_celery.worker.runtime import Runtime
 
@@ -129,7 +128,7 @@ def _time_limits(job: Job, function: Function[Any] | None) -> dict[str, Any]:
     if of_step is not None:
         limits = TimeLimits(of_step.hard)
     elif function is not None and function.task_name == job.task_name:
-        limits = of_options(function.celery_options)
+        limits = function.time_limits
     else:
         return {}
     return {
@@ -141,8 +140,7 @@ def _time_limits(job: Job, function: Function[Any] | None) -> dict[str, Any]:
 
 def shadow_name(job: Job) -> str:
     """Give the name that logs and Flower show for a job."""
-    # Functions that are called over the wire have one task for all of them.
-    name = job.function_id if job.task_name == CALL_TASK else job.task_name
+    name = owner_name(job.function_id, job.task_name)
     if job.kind is JobKind.START:
         # Its bare name is that of the runs themselves.
         return f"{name} · (start)"

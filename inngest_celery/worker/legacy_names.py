@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 
 from inngest_celery.sdk.errors import ErrorCode, FunctionConfigInvalidError
+from inngest_celery.worker import registry
 from inngest_celery.worker.registry import functions_of
 
 if TYPE_CHECKING:
@@ -29,9 +30,7 @@ def replaced_by(app: Celery) -> dict[str, Function[Any]]:
 
 def queue_of(app: Celery, name: str) -> str:
     """Give the queue that messages under a name come from, as this app routes them."""
-    routed = app.amqp.router.route({}, name).get("queue")
-    found = getattr(routed, "name", routed)
-    return str(found or app.conf.task_default_queue)
+    return registry.queue_of(app, name, {}, str(app.conf.task_default_queue))
 
 
 def refuse_taken(app: Celery, function: Function[Any]) -> None:
@@ -61,11 +60,9 @@ def watch(app: Celery) -> None:
     def make_and_note(fun: Any, name: str | None = None, base: Any = None, **options: Any) -> Any:
         wanted = name or app.gen_task_name(fun.__name__, fun.__module__)
         if wanted in replaced_by(app):
-            found = _made(app).get(wanted)
-            if not _is_ours(base):
-                _doubles(app)[wanted] = _place_of(fun)
-            elif found is not None and not _is_ours(type(found)):
-                _doubles(app)[wanted] = _place_of(getattr(found, "run", found))
+            other = _place_of_other(_made(app).get(wanted)) if _is_ours(base) else _place_of(fun)
+            if other is not None:
+                _doubles(app)[wanted] = other
         return make(fun, name=name, base=base, **options)
 
     app.__dict__["_task_from_fun"] = make_and_note
@@ -85,11 +82,9 @@ def problems(app: Celery) -> Iterator[FunctionConfigInvalidError]:
     """Give what is wrong with the names, now that all tasks are made."""
     tasks = app.tasks
     for name, function in replaced_by(app).items():
-        found = tasks.get(name)
-        if name in _doubles(app):
-            yield _taken(name, function, _doubles(app)[name])
-        elif found is not None and not _is_ours(type(found)):
-            yield _taken(name, function, _place_of(getattr(found, "run", found)))
+        other = _doubles(app).get(name) or _place_of_other(tasks.get(name))
+        if other is not None:
+            yield _taken(name, function, other)
 
 
 def _doubles(app: Celery) -> dict[str, str]:
@@ -98,9 +93,9 @@ def _doubles(app: Celery) -> dict[str, str]:
 
 def _task_at(app: Celery, name: str) -> str | None:
     """Give where the task of a name is defined, if it is known by now. Nothing is made by asking."""
-    found = _made(app).get(name)
-    if found is not None and not _is_ours(type(found)):
-        return _place_of(getattr(found, "run", found))
+    other = _place_of_other(_made(app).get(name))
+    if other is not None:
+        return other
     for promise in app._pending:
         try:
             (fun, *_) = object.__getattribute__(promise, "_Proxy__args")
@@ -122,6 +117,13 @@ def _made(app: Celery) -> Any:
 
 def _is_ours(base: object) -> bool:
     return getattr(base, "inngest_function_id", None) is not None
+
+
+def _place_of_other(task: object) -> str | None:
+    """Give where a task is defined that is not ours; ``None`` if it is, or there is none."""
+    if task is None or _is_ours(type(task)):
+        return None
+    return _place_of(getattr(task, "run", task))
 
 
 def _place_of(fun: object) -> str:

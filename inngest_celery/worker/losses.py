@@ -21,7 +21,7 @@ from inngest_celery.sdk.errors import ErrorCode
 from inngest_celery.store import functions as function_rows
 from inngest_celery.store import jobs as job_rows
 from inngest_celery.store.rows import Attempt, Job, JobKind
-from inngest_celery.worker import bridge, hints
+from inngest_celery.worker import hints
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.chores import NotYet
 from inngest_celery.worker.registry import functions_of
@@ -164,13 +164,10 @@ class _StoppedTurn(Turns):
         self._hot = False
         changes = stopped(self._turn(), failure)
         applied = self._apply(changes)
-        if applied.refused:
-            # It had come to its end just then.
-            return
-        logger.warning("%s", failure.message, extra={"action": failure.code, "run_id": self._run.id})
-        hints.publish(self._runtime, applied.jobs, self._slot, run_ended=changes.end is not None)
-        if changes.end is not None and changes.end.deliver is None:
-            bridge.show_result(self._runtime, self._task_name, self._run.id, changes.end)
+        # It may have come to its end just then.
+        if not applied.refused:
+            logger.warning("%s", failure.message, extra={"action": failure.code, "run_id": self._run.id})
+        self._follow_up(changes, applied, [])
 
     def _carry_on(self, switch_lease: Callable[[Job], None]) -> None:
         raise NotImplementedError("the function is not there to be carried on")

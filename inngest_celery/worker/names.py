@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from inngest_celery.store.functions import CALL_TASK
+
 # So many names of steps a function may have in one process. One that has more makes them of its data.
 MOST = 100
 _ELSE = "…"
@@ -23,6 +25,11 @@ _IDS = re.compile(
 )
 
 _seen: dict[str, set[str]] = {}
+
+
+def owner_name(function_id: str, task_name: str) -> str:
+    """Give the name to show for a function: its task's, unless that is the one of all that are called over the wire."""
+    return function_id if task_name == CALL_TASK else task_name
 
 
 def step_name(owner: str, step: str) -> str:

@@ -302,7 +302,7 @@ class RemoteTurns(Turns):
         except gateway.GatewayFailed as error:
             failure = error.failure
             if is_final(failure, self._job.attempt, self._spec.max_attempts):
-                memo = f'{{"error":{failure.to_json()}}}'
+                memo = failure.to_memo()
         outcome = Outcome(
             key=self._job.key,
             name=self._job.name,

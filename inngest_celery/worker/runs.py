@@ -16,7 +16,7 @@ from inngest_celery.store import events as event_rows
 from inngest_celery.store import jobs, runs, schema
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.rows import Run, RunStatus
-from inngest_celery.worker import hints, spans
+from inngest_celery.worker import cancelled, hints
 from inngest_celery.worker.runtime import runtime_of
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class Runs:
         if due is None and info.status is not RunStatus.CANCELLED:
             raise RunEndedError(run_id, info.status)
         if due is not None:
-            spans.tell_cancelled(runtime.database, run_id)
+            cancelled.tell(runtime, run_id)
         hints.publish(runtime, due or [])
         return info
 

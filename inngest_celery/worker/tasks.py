@@ -27,7 +27,7 @@ from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.store.runs import REVOKE_TASK
-from inngest_celery.worker import bridge, call_options, hints, legacy_tasks, losses, run_events, spans, sweeper
+from inngest_celery.worker import bridge, call_options, cancelled, hints, legacy_tasks, losses, sweeper
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.handoff import Handoff, may_share
 from inngest_celery.worker.registry import functions_of
@@ -292,8 +292,7 @@ def _route(runtime: Runtime, claimed: Claimed, task_id: str, handoff: Handoff | 
         return
     crash_point("route_after_commit")
     for run_id in applied.cancelled:
-        spans.tell_cancelled(runtime.database, run_id)
-        run_events.cancelled(runtime, run_id)
+        cancelled.tell(runtime, run_id)
     hints.publish(runtime, applied.jobs, handoff=handoff)
     if applied.run is None:
         return
@@ -355,8 +354,7 @@ def _cancel_overdue(runtime: Runtime, job: Job) -> None:
             hint_ms=runtime.settings.hint_timeout_ms,
             route_queue=runtime.route_queue,
         )
-    spans.tell_cancelled(runtime.database, job.subject_id)
-    run_events.cancelled(runtime, job.subject_id)
+    cancelled.tell(runtime, job.subject_id)
     hints.publish(runtime, due)
 
 

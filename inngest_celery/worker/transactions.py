@@ -28,15 +28,10 @@ _LOOK_PAUSE_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What the transaction has written, or was refused.
-
-    Attributes:
-        elsewhere: another worker has gone on with the run since.
-    """
+    """What the transaction has written, or was refused."""
 
     changes: Changes
     applied: Applied
-    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +118,8 @@ class TransactionalStep:
         if fate is Fate.COMMITTED:
             return outcome, Recorded(changes, Applied(jobs=changes.jobs, costs=changes.costs)), None
         if fate is Fate.CARRIED_ON:
-            return outcome, Recorded(changes, Applied(costs=changes.costs), elsewhere=True), None
+            # Another worker has gone on with the run since.
+            return outcome, Recorded(changes, Applied(costs=changes.costs)), None
         if fate is Fate.LOST:
             return outcome, Recorded(changes, Applied(refused=True)), None
         return self.failed(error.__cause__ or error), None, error

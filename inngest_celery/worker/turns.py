@@ -17,11 +17,11 @@ from inngest_celery.engine.turn import Turn
 from inngest_celery.opcodes import Opcode
 from inngest_celery.store import checkpoint, events, rows, runs
 from inngest_celery.store.changes import Applied, Changes
-from inngest_celery.store.functions import CALL_TASK
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import bridge, hints, run_events
 from inngest_celery.worker.admission import Slot
+from inngest_celery.worker.names import owner_name
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.spans import RunSpans
 from inngest_celery.worker.tracing import Shown
@@ -133,7 +133,7 @@ class Turns(ABC):
 
     @property
     def _shown_as(self) -> str:
-        return self._run.function_id if self._task_name == CALL_TASK else self._task_name
+        return owner_name(self._run.function_id, self._task_name)
 
     # Opening
 
@@ -154,7 +154,7 @@ class Turns(ABC):
             if self._run.started_at is None:
                 with database.autocommit() as connection:
                     runs.start(connection, self._run.id, self._clock.now())
-                run_events.began(self._runtime, self._shown_as, self._run, self._event)
+            run_events.began(self._runtime, self._shown_as, self._run, self._event)
         elif self._claimed_memos is not None:
             self._memos = self._claimed_memos
         else:
@@ -192,8 +192,9 @@ class Turns(ABC):
         goes_on = applied.news or self._kept(applied) is not None
         ends = None if goes_on else self._slot
         hints.publish(self._runtime, applied.jobs, ends, run_ended=changes.end is not None, costs=applied.costs)
-        if changes.end is not None and changes.end.deliver is None:
-            bridge.show_result(self._runtime, self._task_name, self._run.id, changes.end)
+        if changes.end is not None:
+            if changes.end.deliver is None:
+                bridge.show_result(self._runtime, self._task_name, self._run.id, changes.end)
             run_events.ended(self._runtime, self._shown_as, self._run, self._event, changes.end)
         crash_point("after_hint")
         return applied

@@ -114,7 +114,7 @@ def outcomes_of(ops: Sequence[Op], now: int) -> list[Outcome] | None:
 
 def _memo(op: Op, failure: Failure | None) -> str:
     if failure is not None:
-        return f'{{"error":{failure.to_json()}}}'
+        return failure.to_memo()
     return op.data if op.code == "step" else f'{{"data":{op.data}}}'
 
 

@@ -38,7 +38,6 @@ from inngest_celery.sdk.memos import Output, StepMemos
 from inngest_celery.sdk.middleware import TransformOutputResult, TransformOutputStepInfo
 from inngest_celery.sdk.session import InTransaction, StepCall
 from inngest_celery.sdk.step import Step, StepSync
-from inngest_celery.sdk.time_limits import of_options
 from inngest_celery.sdk.types import EmptySentinel
 from inngest_celery.store import rows
 
@@ -247,7 +246,7 @@ class NativeSession:
             name=call.step_id,
             op=call.op,
             attempt=attempt,
-            memo=f'{{"error":{failure.to_json()}}}' if final else None,
+            memo=failure.to_memo() if final else None,
             failure=failure,
             error=shown(error),
             started_at=now if started_at is None else started_at,
@@ -350,7 +349,7 @@ class NativeSession:
         if call.op is Opcode.AI_GATEWAY:
             call.body = partial(gateway.infer, call.opts or {})
         if call.op is Opcode.STEP_RUN:
-            call.limits = call.limits.filled(of_options(self._function.celery_options))
+            call.limits = call.limits.filled(self._function.time_limits)
         self._open[key] = _Reached(call, contextvars.copy_context())
         self._parallel = self._parallel or len(self._open) > 1
 

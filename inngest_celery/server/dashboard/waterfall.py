@@ -8,7 +8,7 @@ from typing import Literal
 
 from inngest_celery.engine.durations import duration
 from inngest_celery.opcodes import Opcode
-from inngest_celery.server.tracing import Span
+from inngest_celery.server.tracing import WAITS, Span
 
 Kind = Literal["queued", "running", "sleeping", "waiting", "retrying", "failed", "completed", "cancelled", "skipped"]
 
@@ -20,9 +20,6 @@ _UNITS_MS = tuple(
     + [86_400_000 * unit for unit in (1, 2, 5, 10, 20, 50, 100)]
 )
 _MARKS = 6
-_WAITS = frozenset(
-    {Opcode.WAIT_FOR_EVENT.value, Opcode.WAIT_FOR_SIGNAL.value, Opcode.INVOKE.value, Opcode.CELERY.value}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ def _bars(span: Span, scale: _Scale) -> Iterator[Bar]:
         yield from _of_a_run(span, scale)
     elif span.kind == Opcode.SLEEP.value:
         yield scale.bar("sleeping", span.queued_at, span.ended_at)
-    elif span.kind in _WAITS:
+    elif span.kind in WAITS:
         yield scale.bar("waiting", span.queued_at, span.ended_at)
     else:
         yield from _of_a_step(span, scale)
