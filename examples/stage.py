@@ -24,11 +24,11 @@ from inngest_celery.store import schema
 from inngest_celery.store.migrate import upgrade
 from inngest_celery.worker.runtime import runtime_of
 
-_QUIET_SECONDS = 60.0
+QUIET_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
-# What is due within so long of the next due job is done together with it.
-_TOGETHER_MS = 45_000
-_SETTINGS = {
+# What is due within so long of the next due job is done together with it. A cron tick is late after a minute.
+TOGETHER_MS = 45_000
+SETTINGS = {
     # A dead worker's jobs move on after the lease. The default of 30 s suits production, but not a spectator.
     "INNGEST_LEASE": "3",
     "INNGEST_HINT_TIMEOUT": "2",
@@ -63,7 +63,7 @@ class Stage:
     ) -> None:
         """Say where everything is, and make the tables; see :func:`perform`."""
         os.environ |= {
-            **_SETTINGS,
+            **SETTINGS,
             "CELERY_BROKER_URL": broker_url,
             "INNGEST_DATABASE_URL": database_url,
             "INNGEST_CLOCK": f"file:{self.directory / 'clock'}",
@@ -110,7 +110,7 @@ class Stage:
         Raises:
             StuckError: it has not happened in a minute.
         """
-        give_up_at = time.monotonic() + _QUIET_SECONDS
+        give_up_at = time.monotonic() + QUIET_SECONDS
         while not condition():
             if time.monotonic() > give_up_at:
                 raise StuckError(f"waited in vain for {what}; the logs are in {self.directory}")
@@ -125,7 +125,7 @@ class Stage:
         end = self.clock.now() + round(by.total_seconds() * 1000)
         self.settle()
         while (due := self._next_due()) is not None and due <= end:
-            self.clock.advance(max(min(due + _TOGETHER_MS, end) - self.clock.now(), 0))
+            self.clock.advance(max(min(due + TOGETHER_MS, end) - self.clock.now(), 0))
             self.settle()
         self.clock.advance(max(end - self.clock.now(), 0))
 

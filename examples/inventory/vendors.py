@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from examples.serving import Answer, serving
 
 PORTS = {"north": 8101, "east": 8102, "south": 8103}
 PAGES = 4
@@ -43,7 +44,12 @@ class Vendor:
     _refused_at: dict[int, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, page: int) -> tuple[int, dict[str, str], object]:
+    def serve(self, _method: str, path: str, _body: bytes) -> Answer:
+        """Answer a request for a page."""
+        [page] = parse_qs(urlsplit(path).query)["page"]
+        return self.answer(int(page))
+
+    def answer(self, page: int) -> Answer:
         """Give status, headers and body for a page of its stock."""
         with self._lock:
             self.requests += 1
@@ -83,34 +89,10 @@ def running(vendors: list[Vendor], ports: dict[str, int] | None = None) -> Itera
     """Serve meanwhile, and give the addresses by name, as JSON."""
     with ExitStack() as stack:
         addresses = {
-            vendor.name: stack.enter_context(_serving(vendor, (ports or {}).get(vendor.name, 0))) for vendor in vendors
+            vendor.name: stack.enter_context(serving(vendor.serve, (ports or {}).get(vendor.name, 0)))
+            for vendor in vendors
         }
         yield json.dumps(addresses)
-
-
-@contextmanager
-def _serving(vendor: Vendor, port: int) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            [page] = parse_qs(urlsplit(self.path).query)["page"]
-            status, headers, body = vendor.answer(int(page))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 if __name__ == "__main__":

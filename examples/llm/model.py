@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from examples.serving import Answer, serving
 
 _PORT = 8104
 TOKENS = 100
@@ -36,7 +37,7 @@ class Model:
     _welcome_at: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answer(self, request: dict[str, Any]) -> tuple[int, dict[str, str], object]:
+    def answer(self, request: dict[str, Any]) -> Answer:
         """Give status, headers and body."""
         prompt = request["messages"][-1]["content"]
         with self._lock:
@@ -57,27 +58,8 @@ class Model:
 @contextmanager
 def running(model: Model, port: int = 0) -> Iterator[str]:
     """Serve meanwhile, and give the base URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            status, headers, body = model.answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(lambda _method, _path, body: model.answer(json.loads(body)), port) as address:
+        yield f"{address}/v1"
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from examples.github.demo import closing, figures
 from examples.github.demo.board import Board
 from examples.github.demo.proof import prove
 from examples.github.webhooks import Delivery, deliveries
+from examples.stage import QUIET_SECONDS, SETTINGS, TOGETHER_MS, StuckError
 from examples.workers import Worker
 from inngest_celery.clock import SharedClock
 from inngest_celery.embedded import Embedded
@@ -29,24 +30,9 @@ from inngest_celery.worker.runtime import runtime_of
 
 _DAYS = 7
 _DAY_MS = 86_400_000
-_QUIET_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 _BATCH = 10
 _REPEATED = 10
-# What is due within so long of the next due job is done together with it. A cron tick is late after a minute.
-_TOGETHER_MS = 45_000
-_SETTINGS = {
-    # A dead worker's jobs move on after the lease. The default of 30 s suits production, but not a spectator.
-    "INNGEST_LEASE": "3",
-    "INNGEST_HINT_TIMEOUT": "2",
-    "INNGEST_SWEEP_INTERVAL": "0.2",
-    # Celery keeps messages with an ETA by the machine's clock, which does not travel: leave the future to the sweep.
-    "INNGEST_HORIZON": "0.1",
-}
-
-
-class StuckError(RuntimeError):
-    """Something is due, and nobody does it."""
 
 
 class Demo:
@@ -69,7 +55,7 @@ class Demo:
     def run(self) -> bool:
         """Give whether all that must be true is."""
         with Embedded(self._directory, persist=False) as stack:
-            os.environ |= _SETTINGS | {
+            os.environ |= SETTINGS | {
                 "CELERY_BROKER_URL": stack.broker_url,
                 "INNGEST_DATABASE_URL": stack.database_url,
                 "INNGEST_CLOCK": f"file:{self._directory / 'clock'}",
@@ -137,7 +123,7 @@ class Demo:
         Frozen first and looked at then, so that what it was doing is known for certain.
         """
         victim = self._workers[0]
-        give_up_at = time.monotonic() + _QUIET_SECONDS
+        give_up_at = time.monotonic() + QUIET_SECONDS
         while True:
             victim.freeze()
             work = {owner: what for owner, what in figures.held(self._database).items() if victim.owns(owner)}
@@ -156,7 +142,7 @@ class Demo:
         """Let time pass for all processes, from one due job to the next."""
         end = self._clock.now() + round(by.total_seconds() * 1000)
         while (due := self._settle().next_due) is not None and due <= end:
-            self._clock.advance(min(due + _TOGETHER_MS, end) - self._clock.now())
+            self._clock.advance(min(due + TOGETHER_MS, end) - self._clock.now())
         self._clock.advance(max(end - self._clock.now(), 0))
 
     # Looking
@@ -167,7 +153,7 @@ class Demo:
         Raises:
             StuckError: it has not come to that in a minute.
         """
-        give_up_at = time.monotonic() + _QUIET_SECONDS
+        give_up_at = time.monotonic() + QUIET_SECONDS
         while (now := self._look()).due:
             if time.monotonic() > give_up_at:
                 raise StuckError(f"{now.due} jobs are due and not done; the logs are in {self._directory}")

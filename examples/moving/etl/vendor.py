@@ -8,10 +8,10 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 from urllib.error import HTTPError
+
+from examples.serving import Answer, serving
 
 PAGES, LINES, LOOKS = 4, 5, 3
 
@@ -50,40 +50,18 @@ def vendor() -> Iterator[tuple[str, Counter[str]]]:
     """Serve a vendor, for tests; give its address, and how often each of its pages was asked for."""
     asked: Counter[str] = Counter()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            asked[self.path] += 1
-            self._answer(200, {"id": f"{self.path.rsplit('/', 1)[1]}-{asked[self.path]}"})
+    def answer(method: str, path: str, _body: bytes) -> Answer:
+        asked[path] += 1
+        if method == "POST":
+            return 200, {}, {"id": f"{path.rsplit('/', 1)[1]}-{asked[path]}"}
+        kind, _, rest = path[1:].partition("/")
+        if kind == "ready":
+            return 200, {}, {"ready": asked[path] >= LOOKS}
+        export, page = rest.split("/")
+        if page == "1" and asked[path] == 1:
+            return 503, {}, {}
+        numbers = range(int(page) * LINES, (int(page) + 1) * LINES)
+        return 200, {}, {"lines": [{"number": f"{export}/{each}", "cents": each} for each in numbers]}
 
-        def do_GET(self) -> None:
-            asked[self.path] += 1
-            kind, _, rest = self.path[1:].partition("/")
-            if kind == "ready":
-                self._answer(200, {"ready": asked[self.path] >= LOOKS})
-                return
-            export, page = rest.split("/")
-            if page == "1" and asked[self.path] == 1:
-                self._answer(503, {})
-                return
-            numbers = range(int(page) * LINES, (int(page) + 1) * LINES)
-            self._answer(200, {"lines": [{"number": f"{export}/{each}", "cents": each} for each in numbers]})
-
-        def _answer(self, status: int, body: object) -> None:
-            text = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(answer) as address:
+        yield address, asked
