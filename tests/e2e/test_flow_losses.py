@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ def two_ways(test: T) -> T:
 
 # More than two leases, so that whatever was held has run out.
 AWAY = 2.5 * LEASE
+_ECHOES = 10
 LIMITED = ("three", "keyed", "runs", "paced")
 
 
@@ -277,11 +279,16 @@ def test_every_message_comes_again_and_again(open_limited: OpenLimited) -> None:
 
 
 def repeat_hints(limited: Limited, ended: threading.Event) -> None:
-    """Send another message for every limited job there is, whoever's turn it is, as often as it is seen."""
-    runtime = limited.runtime
+    """Send another message for every limited job there is, whoever's turn it is, up to ten for each.
+
+    Without end it would be more than a slow machine's workers take up.
+    """
+    runtime, sent = limited.runtime, Counter[tuple[str, str]]()
     while not ended.wait(0.05):
         with runtime.database.autocommit() as connection:
             jobs = list(limits.limited_jobs(connection, [f"limited-{name}" for name in LIMITED], runtime.clock.now()))
+        jobs = [job for job in jobs if sent[job.subject_id, job.key] < _ECHOES]
+        sent.update((job.subject_id, job.key) for job in jobs)
         hints.send(runtime, jobs)
 
 
