@@ -1,0 +1,1 @@
+"""The Django app of orders. Its tables do not change on the way."""
