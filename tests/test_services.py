@@ -117,6 +117,7 @@ def test_a_required_service_must_be_there() -> None:
     assert "redis is required for this run, but cannot be used" in done.stderr
 
 
+@pytest.mark.brokers("valkey", "rabbitmq")
 @pytest.mark.parametrize("pool", ["solo", "prefork", "threads"])
 def test_a_worker_runs_and_stops(pool: Pool, broker_url: str, start_worker: StartWorker, tmp_path: Path) -> None:
     worker = start_worker(APP, pool=pool, concurrency=2, env={"BROKER": broker_url})

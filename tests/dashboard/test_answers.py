@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-import sqlalchemy as sa
 
 from inngest_celery.server.options import Options
 from inngest_celery.store import schema
+from tests.dashboard.counting import statements_of
 from tests.functions.bench import Bench
 from tests.server.stage import Stage, staged
 
@@ -23,31 +20,9 @@ PAGES = (
 )
 
 
-@contextmanager
-def counted(stage: Stage) -> Iterator[list[str]]:
-    """Give the statements that are sent meanwhile."""
-    sent: list[str] = []
-
-    def note(*given: object) -> None:
-        sent.append(str(given[2]))
-
-    engine = stage.bench.database.engine
-    sa.event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", note)
-
-
 def test_a_page_costs_the_same_however_much_is_on_it(stage: Stage) -> None:
     def cost(path: str) -> int:
-        # Of two: every few seconds the server looks at its apps, whatever is asked.
-        found: list[list[str]] = []
-        for _ in range(2):
-            with counted(stage) as sent:
-                assert stage.http.get(path).status_code == 200
-            found.append(sent)
-        statements[path] = min(found, key=len)
+        statements[path] = statements_of(stage, path)
         return len(statements[path])
 
     statements: dict[str, list[str]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from html import unescape
 from typing import Any
@@ -20,6 +19,7 @@ from inngest_celery.store import functions, runs
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.registry import declared, synchronise
 from inngest_celery.worker.runtime import runtime_of
+from tests.dashboard.counting import statements_of
 from tests.functions.bench import Bench
 from tests.server.stage import Stage, staged
 
@@ -98,18 +98,6 @@ def press(stage: Stage, path: str, **form: str) -> str:
     return page(stage, answer.headers["location"])
 
 
-@contextmanager
-def counted(stage: Stage) -> Iterator[list[str]]:
-    statements: list[str] = []
-
-    def note(*args: Any) -> None:
-        statements.append(args[2])
-
-    sa.event.listen(stage.bench.database.engine, "before_cursor_execute", note)
-    yield statements
-    sa.event.remove(stage.bench.database.engine, "before_cursor_execute", note)
-
-
 def test_the_list_says_what_functions_did_lately(stage: Stage) -> None:
     @stage.bench.function("pay", trigger=inngest.TriggerEvent(event="shop/paid"), retries=0)
     def pay(ctx: inngest.ContextSync) -> None:
@@ -127,14 +115,12 @@ def test_the_list_says_what_functions_did_lately(stage: Stage) -> None:
     # In the last hour, in the last day, and what has failed of those.
     assert re.search(r"pay app-pay app shop/paid active 2 3 33\.3 %", line(stage, "app-pay"))
     assert "cron 0 3 * * *" in line(stage, "app-tidy")
-    with counted(stage) as few:
-        page(stage, "/functions")
+    few = statements_of(stage, "/functions")
     for number in range(20):
         stage.bench.function(f"more{number}", trigger=inngest.TriggerEvent(event=f"shop/{number}"))(lambda ctx: None)
     register(stage)
-    with counted(stage) as many:
-        assert "more19" in page(stage, "/functions")
-    assert len(many) == len(few)
+    assert "more19" in page(stage, "/functions")
+    assert len(statements_of(stage, "/functions")) == len(few)
 
 
 def test_a_busy_functions_day_is_estimated_and_a_rare_ones_counted(bench: Bench) -> None:
@@ -168,9 +154,8 @@ def test_a_functions_figures_are_those_of_its_runs(stage: Stage) -> None:
     record(stage.bench, "app-other", 50, since=now - 20 * 60_000, until=now, took=60_000)
     # More than are read of a part.
     record(stage.bench, "app-pay", 1_000, since=now - 3 * HOUR_MS - 1_800_000, until=now - 3 * HOUR_MS, took=9_000)
-    with counted(stage) as statements:
-        hour = page(stage, "/functions/app-pay?last=1h")
-    assert len(statements) <= 10
+    assert len(statements_of(stage, "/functions/app-pay?last=1h")) <= 10
+    hour = page(stage, "/functions/app-pay?last=1h")
     assert "Runs in 1h 104 Failed 10.6 %" in hour
     assert "Duration p50 2.0 s Duration p95 2.0 s Duration p99 1 min 0 s" in hour
     assert "Queue wait p50 50 ms" in hour

@@ -60,6 +60,7 @@ def task_events(app: Celery) -> Iterator[dict[str, dict[str, Any]]]:
 
 
 @pytest.mark.databases("postgres")
+@pytest.mark.brokers("redis", "rabbitmq")
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
 def test_every_step_is_a_task_of_its_own(pool: Pool, open_shop: OpenShop) -> None:
     shop = open_shop()
