@@ -122,6 +122,13 @@ class Settings(BaseModel):
         description="Names or globs (`billing.*`) of Celery tasks whose end is an event: `celery/task.succeeded`, "
         "`.failed`, `.retried` or `.revoked`. In the environment as JSON.",
     )
+    encryption_keys: list[str] = Field(
+        default_factory=list,
+        json_schema_extra={"secret": True},
+        description="Keys that payloads are encrypted with in the database, each `name:<base64 of 32 bytes>`, "
+        "`name:file:<path>` or `name:python:<module.function>`. The first encrypts, all decrypt. In the environment "
+        "as JSON.",
+    )
     flower_url: str = Field("", description="Where Flower is; the dashboard links Celery tasks to it.")
     session_idle: float = Field(
         43_200.0, gt=0, description="After how long without a request whoever is logged in has to log in again."
@@ -159,7 +166,7 @@ class Settings(BaseModel):
         # To SDKs the variable may also say where the development server is.
         return True if isinstance(value, str) and "://" in value else value
 
-    @field_validator("webhooks", "oidc_roles", "task_events", mode="before")
+    @field_validator("webhooks", "oidc_roles", "task_events", "encryption_keys", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -263,5 +270,11 @@ def _explain(error: ValidationError) -> str:
             known = ", ".join(PREFIX + field for field in sorted(Settings.model_fields))
             lines.append(f"{PREFIX}{name} is not a setting of inngest_celery. Known: {known}")
         else:
-            lines.append(f"{PREFIX}{name}: {problem['msg']} (it is {problem['input']!r})")
+            shown = "" if _is_secret(str(problem["loc"][0])) else f" (it is {problem['input']!r})"
+            lines.append(f"{PREFIX}{name}: {problem['msg']}{shown}")
     return "; ".join(lines)
+
+
+def _is_secret(field: str) -> bool:
+    extra = Settings.model_fields[field].json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("secret"))

@@ -10,10 +10,15 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
+
+from inngest_celery.store import sealed
+
+if TYPE_CHECKING:
+    from inngest_celery.store.keyring import Keyring
 
 _NO_BEGIN = "inngest_no_begin"
 _USED_AT = "inngest_used_at"
@@ -41,12 +46,21 @@ class Database:
         schema: database schema of the tables (PostgreSQL only; elsewhere name the database in the URL).
         patience: seconds after which the server ends a transaction whose client does nothing, so that a process that is
             frozen in the middle of one does not hold its locks for ever (PostgreSQL and MariaDB).
+        keyring: what payloads are encrypted with; ``None``: they are not.
 
     Raises:
         DatabaseError: the URL cannot be read or names a database that is not supported.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5, schema: str | None = None, patience: int = 30) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        schema: str | None = None,
+        patience: int = 30,
+        keyring: Keyring | None = None,
+    ) -> None:
         self.url = _read_url(url)
         self.dialect = "mysql" if self.url.get_backend_name() == "mariadb" else self.url.get_backend_name()
         if schema and self.dialect != "postgresql":
@@ -57,6 +71,7 @@ class Database:
         self._pool_size = pool_size
         self.patience = patience
         self.schema = schema
+        self.keyring = keyring
         self._engine: sa.Engine | None = None
         self._process = 0
         self._kept: list[sa.PoolProxiedConnection] = []
@@ -163,6 +178,10 @@ class Database:
         self.engine  # noqa: B018  made for this process, if it is a new one
         return self._autocommit
 
+    def equip(self, connection: sa.Connection) -> None:
+        """Have payloads encrypted that are written on a connection of somebody else's engine."""
+        sealed.equip(connection.dialect, self.keyring)
+
     def _connect(self) -> sa.Engine:
         # A connection that is used the other way than usual is switched, and back: that costs more than the statement.
         if self.dialect == "sqlite":
@@ -174,6 +193,8 @@ class Database:
             engine = self._autocommit.execution_options(isolation_level="READ COMMITTED")
         else:
             engine = self._autocommit = self._connect_server("READ COMMITTED")
+        # The two share their dialect, and their pool.
+        sealed.equip(engine.dialect, self.keyring)
         return engine
 
     def _connect_server(self, usually: str) -> sa.Engine:

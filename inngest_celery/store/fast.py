@@ -19,6 +19,7 @@ from inngest_celery.store.defers import ADD
 from inngest_celery.store.direct import Statement
 from inngest_celery.store.events import lifecycle_patterns
 from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Step
+from inngest_celery.store.sealed import places_of
 
 _DIALECT: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
@@ -115,7 +116,7 @@ _END_RECORDING, _END_ONLY = _spell(_END, "live")
 
 def store_event(database: Database, event: Event, route: Job) -> None:
     """Store an event and its route job."""
-    _STORE.rows(database, _prefixed("e_", event) | _prefixed("j_", route))
+    _STORE.rows(database, _prefixed(database, "e_", event) | _prefixed(database, "j_", route))
 
 
 def start_run(database: Database, route: Job, event: Event, run: Run, first: Job) -> bool:
@@ -132,7 +133,7 @@ def start_run(database: Database, route: Job, event: Event, run: Run, first: Job
         lost.
     """
     parameters = {"event": route.subject_id, "key": route.key, "fence": route.fence, "event_name": event.name}
-    return bool(_START.rows(database, parameters | _prefixed("r_", run) | _prefixed("j_", first)))
+    return bool(_START.rows(database, parameters | _prefixed(database, "r_", run) | _prefixed(database, "j_", first)))
 
 
 def fits(changes: Changes) -> bool:
@@ -152,13 +153,15 @@ def apply(database: Database, changes: Changes) -> Applied:
     job, end = changes.job, changes.end
     parameters: dict[str, Any] = {"run": job.subject_id, "key": job.key, "fence": job.fence}
     for step in changes.steps:
-        parameters |= _prefixed("s_", step)
+        parameters |= _prefixed(database, "s_", step)
     follower = end.routes[0] if end else changes.jobs[0]
-    parameters |= _prefixed("j_", follower)
+    parameters |= _prefixed(database, "j_", follower)
     if end is not None:
         event = end.events[0]
         parameters |= {"status": end.status.value, "output": end.output, "at": end.at, "reason": end.reason}
-        parameters |= {"patterns": lifecycle_patterns(event.name), **_prefixed("e_", event)}
+        if database.keyring is not None and end.output is not None:
+            parameters["output"] = database.keyring.seal(end.output, _OUTPUT)
+        parameters |= {"patterns": lifecycle_patterns(event.name), **_prefixed(database, "e_", event)}
         statement = _END_RECORDING if changes.steps else _END_ONLY
     else:
         statement = _NEXT_RECORDING if changes.steps else _NEXT_ONLY
@@ -168,10 +171,25 @@ def apply(database: Database, changes: Changes) -> Applied:
     return Applied(jobs=[follower] if inserted else [])
 
 
-_KINDS: dict[str, Any] = {"e_": Event, "j_": Job, "r_": Run, "s_": Step}
-_PARAMETERS = {prefix: [prefix + name for name in kind.__slots__] for prefix, kind in _KINDS.items()}
-_VALUES = {prefix: attrgetter(*kind.__slots__) for prefix, kind in _KINDS.items()}
+_KINDS: dict[str, tuple[Any, sa.Table]] = {
+    "e_": (Event, schema.event),
+    "j_": (Job, schema.job),
+    "r_": (Run, schema.run),
+    "s_": (Step, schema.step),
+}
+_PARAMETERS = {prefix: [prefix + name for name in kind.__slots__] for prefix, (kind, _) in _KINDS.items()}
+_VALUES = {prefix: attrgetter(*kind.__slots__) for prefix, (kind, _) in _KINDS.items()}
+_SEALED = {
+    prefix: [(prefix + name, place) for name, place in places_of(table).items()]
+    for prefix, (_, table) in _KINDS.items()
+}
+_OUTPUT = places_of(schema.run)["output"]
 
 
-def _prefixed(prefix: str, row: Event | Job | Run | Step) -> dict[str, Any]:
-    return dict(zip(_PARAMETERS[prefix], _VALUES[prefix](row), strict=True))
+def _prefixed(database: Database, prefix: str, row: Event | Job | Run | Step) -> dict[str, Any]:
+    parameters = dict(zip(_PARAMETERS[prefix], _VALUES[prefix](row), strict=True))
+    if database.keyring is not None:
+        for name, place in _SEALED[prefix]:
+            if parameters[name] is not None:
+                parameters[name] = database.keyring.seal(parameters[name], place)
+    return parameters

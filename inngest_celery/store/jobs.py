@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -19,7 +19,11 @@ from inngest_celery.store.database import Database
 from inngest_celery.store.direct import Statement
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Attempt, Event, Job, JobKind, Run, values
+from inngest_celery.store.sealed import open_value, places_of
 from inngest_celery.store.waits import job_from
+
+if TYPE_CHECKING:
+    from inngest_celery.store.keyring import Keyring
 
 # A job that waits for its turn is looked at once, lest it was never put in line, and then so seldom: it is called.
 PARKED_MS = 300_000
@@ -56,6 +60,9 @@ LEFT JOIN inngest_event event ON event.id = coalesce(run.event_id, claimed.subje
 """)  # noqa: S608
 
 
+_JOB, _RUN, _EVENT = (tuple(places_of(table).items()) for table in (schema.job, schema.run, schema.event))
+_MEMO = places_of(schema.step)["memo"]
+
 # What is held is due in another century, in the order in which it was due: to be let go it is moved back by as much.
 # No event may be later than the year 2100, so nothing else is due then.
 HELD_MS = 5_000_000_000_000
@@ -91,7 +98,7 @@ def claim(database: Database, subject_id: str, key: str, *, owner: str, now: int
     if database.dialect == "postgresql":
         parameters = {"owner": owner, "until": until, "now": now, "subject": subject_id, "key": key}
         row = _CLAIM.row(database, parameters)
-        return None if row is None else _claimed(row)
+        return None if row is None else _opened(_claimed(row), database.keyring)
     table = schema.job
     mine = sa.and_(table.c.subject_id == subject_id, table.c.key == key)
     free = sa.or_(table.c.leased_until.is_(None), table.c.leased_until <= now)
@@ -124,6 +131,18 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
     run, event = Run(*islice(values, len(Run.__match_args__))), Event(*values)
     # Of a row that is not there, every column is null.
     return Claimed(job, run if run.id else None, event if event.id else None, alone=not has_others, memos=memos)
+
+
+def _opened(claimed: Claimed, keyring: Keyring | None) -> Claimed:
+    """Decrypt what the database gave as it is stored."""
+    for row, places in ((claimed.job, _JOB), (claimed.run, _RUN), (claimed.event, _EVENT)):
+        for name, place in places:
+            value = getattr(row, name, None)
+            if value is not None:
+                setattr(row, name, open_value(keyring, value, place))
+    if claimed.memos is not None:
+        claimed.memos = {key: open_value(keyring, memo, _MEMO) for key, memo in claimed.memos.items()}
+    return claimed
 
 
 def lock(connection: sa.Connection, subject_id: str, key: str) -> Job | None:

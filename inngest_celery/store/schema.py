@@ -1,5 +1,7 @@
 """The tables. Every time is an integer: milliseconds since 1970. JSON is kept as text, exactly as it was recorded.
 
+Columns that may hold what users send or functions give are ``Sealed``: encrypted, if there is a key.
+
 What must still happen is a row of ``job``; what has happened to a step is a row of ``step``, written once.
 """
 
@@ -8,14 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
+
+from inngest_celery.store.sealed import Json, Sealed
 
 metadata = sa.MetaData()
 
 ULID_LENGTH = 26
 Time = sa.BigInteger
-# 32 MiB of state and 4 MiB a step do not fit MySQL's 64 KiB TEXT.
-Json = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 # MySQL compares text without regard to case by default; ids and names are exact everywhere.
 _TABLE: Any = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin", "mysql_engine": "InnoDB"}
 
@@ -35,10 +36,10 @@ event = sa.Table(
     sa.Column("id", _text(ULID_LENGTH), primary_key=True, comment="internal id, a ULID"),
     sa.Column("name", _text(512), nullable=False),
     sa.Column("external_id", _text(512), nullable=False, comment="the sender's id, for idempotency; else the own id"),
-    sa.Column("data", Json, nullable=False, comment="JSON object"),
+    sa.Column("data", Sealed("event.data"), nullable=False, comment="JSON object"),
     sa.Column("ts", Time, nullable=False, comment="when it happened, as the sender says"),
     sa.Column("received_at", Time, nullable=False),
-    sa.Column("extra", Json, comment="JSON: user and v, if the sender gave them"),
+    sa.Column("extra", Sealed("event.extra"), comment="JSON: user and v, if the sender gave them"),
     sa.Index("inngest_event_by_name", "name", "received_at"),
     sa.Index("inngest_event_by_time", "received_at", "id"),
     # Of all events, calls alone are looked for by their sender's id; MySQL has no indexes of some rows only.
@@ -110,10 +111,14 @@ run = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Column("started_at", Time),
     sa.Column("ended_at", Time),
-    sa.Column("output", Json, comment="JSON: the result, or the error of a failed run"),
+    sa.Column("output", Sealed("run.output"), comment="JSON: the result, or the error of a failed run"),
     sa.Column("parent_run_id", _text(ULID_LENGTH), comment="the run whose invoke step waits for this one"),
     sa.Column("parent_step_id", _text(64)),
-    sa.Column("celery", Json, comment="JSON: the Celery task id and callbacks of a run started by delay() or a canvas"),
+    sa.Column(
+        "celery",
+        Sealed("run.celery"),
+        comment="JSON: the Celery task id and callbacks of a run started by delay() or a canvas",
+    ),
     sa.Column("singleton_key", _text(64), comment="of all runs with the same one, only this one has not ended"),
     sa.Column("batch", sa.SmallInteger, comment="how many events started it, if they were collected"),
     sa.Column("original_run_id", _text(ULID_LENGTH), comment="the run that it repeats"),
@@ -143,7 +148,12 @@ step = sa.Table(
     sa.Column("id", _text(64), primary_key=True, comment="hash of the step's id"),
     sa.Column("name", _text(512), nullable=False, comment="the id as the author wrote it"),
     sa.Column("op", _text(32), nullable=False),
-    sa.Column("memo", Json, nullable=False, comment="what the function sees: {data}, {error}, an event or null"),
+    sa.Column(
+        "memo",
+        Sealed("step.memo"),
+        nullable=False,
+        comment="what the function sees: {data}, {error}, an event or null",
+    ),
     sa.Column("failed", sa.Boolean, nullable=False),
     sa.Column("attempt", sa.SmallInteger, nullable=False),
     sa.Column("queued_at", Time, nullable=False),
@@ -152,7 +162,7 @@ step = sa.Table(
     sa.Column("worker", _text(255)),
     sa.Column("task_id", _text(64)),
     sa.Column("seq", sa.Integer, nullable=False, server_default="0", comment="its place in the order of completion"),
-    sa.Column("waited", Json, comment="JSON: what it waited for, and until when"),
+    sa.Column("waited", Sealed("step.waited"), comment="JSON: what it waited for, and until when"),
     **_TABLE,
 )
 
@@ -165,7 +175,7 @@ attempt = sa.Table(
     sa.Column("fence", sa.Integer, primary_key=True),
     sa.Column("attempt", sa.SmallInteger, nullable=False),
     sa.Column("name", _text(512), nullable=False),
-    sa.Column("error", Json, nullable=False),
+    sa.Column("error", Sealed("attempt.error"), nullable=False),
     sa.Column("started_at", Time, nullable=False),
     sa.Column("ended_at", Time, nullable=False),
     sa.Column("retry_at", Time),
@@ -184,8 +194,8 @@ job = sa.Table(
     sa.Column("function_id", _text(255), nullable=False),
     sa.Column("task_name", _text(255), nullable=False),
     sa.Column("queue", _text(255), nullable=False),
-    sa.Column("opts", Json, comment="JSON: what the job needs besides the run's state"),
-    sa.Column("flow", Json, comment="JSON: the limits that hold for it, by key, and its place in line"),
+    sa.Column("opts", Sealed("job.opts"), comment="JSON: what the job needs besides the run's state"),
+    sa.Column("flow", Sealed("job.flow"), comment="JSON: the limits that hold for it, by key, and its place in line"),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("due_at", Time, nullable=False),
     sa.Column("sweep_at", Time, nullable=False, comment="when a sweep should look at it, unless it is done by then"),
@@ -208,7 +218,7 @@ wait = sa.Table(
     sa.Column("name", _text(512), nullable=False),
     sa.Column("event_name", _text(512), nullable=False),
     sa.Column("anchor", _text(64), nullable=False, comment="hash of a path and value that a match must have; or empty"),
-    sa.Column("expression", Json),
+    sa.Column("expression", Sealed("wait.expression")),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("expires_at", Time, nullable=False),
     sa.Index("inngest_wait_by_event", "event_name", "anchor"),
@@ -264,7 +274,7 @@ cancellation = sa.Table(
     sa.Column("function_id", _text(255), nullable=False, comment="whose runs"),
     sa.Column("started_after", Time, comment="runs that were created at this time or later"),
     sa.Column("started_before", Time, nullable=False, comment="runs that were created earlier"),
-    sa.Column("expression", Json, comment="over the event that started the run"),
+    sa.Column("expression", Sealed("cancellation.expression"), comment="over the event that started the run"),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("position", _text(ULID_LENGTH), comment="the last run that was looked at"),
     sa.Column("cancelled", sa.Integer, nullable=False, comment="how many runs it has cancelled"),

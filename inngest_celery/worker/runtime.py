@@ -22,6 +22,7 @@ from inngest_celery.worker.step_events import StepEvents
 
 if TYPE_CHECKING:
     from inngest_celery.drivers.connect.channel import Channel
+    from inngest_celery.store.keyring import Keyring
     from inngest_celery.worker.admission import Admission
     from inngest_celery.worker.execute import Executor
     from inngest_celery.worker.realtime import Publisher
@@ -64,6 +65,20 @@ class Runtime:
         return clock_from(self.settings.clock)
 
     @cached_property
+    def keyring(self) -> Keyring | None:
+        """What payloads are encrypted with in the database.
+
+        Raises:
+            KeyringError: a key cannot be used.
+        """
+        keys = self.settings.encryption_keys
+        if not keys:
+            return None
+        from inngest_celery.store.keyring import keyring_of
+
+        return keyring_of(keys)
+
+    @cached_property
     def database(self) -> Database:
         settings = self.settings
         return Database(
@@ -72,6 +87,7 @@ class Runtime:
             schema=settings.table_schema,
             # Whoever is frozen for longer than a lease has lost it anyway.
             patience=math.ceil(settings.lease),
+            keyring=self.keyring,
         )
 
     @cached_property

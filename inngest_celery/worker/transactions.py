@@ -76,6 +76,7 @@ class TransactionalStep:
         outcome: Outcome | None = None
         try:
             with self._opened() as transaction:
+                self.runtime.database.equip(transaction.connection)
                 self.inside.current = transaction
                 outcome = self.execute()
                 if outcome.failure is not None or limits.too_large(outcome):
