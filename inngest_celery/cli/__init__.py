@@ -16,6 +16,7 @@ COMMANDS = {
     "cutover": "inngest_celery.cli.cutover:cutover",
     "dev": "inngest_celery.cli.dev:dev",
     "doctor": "inngest_celery.cli.doctor:doctor",
+    "encryption": "inngest_celery.cli.encryption:encryption",
     "events": "inngest_celery.cli.events:events",
     "export": "inngest_celery.cli.export:export",
     "functions": "inngest_celery.cli.functions:functions",

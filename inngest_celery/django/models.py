@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from inngest_celery.django.fields import PayloadField
 from inngest_celery.store.rows import RunStatus
 
 
@@ -12,7 +13,7 @@ class Event(models.Model):
 
     id = models.CharField(max_length=26, primary_key=True)
     name = models.CharField(max_length=512)
-    data = models.TextField()
+    data = PayloadField()
     ts = models.BigIntegerField()
     received_at = models.BigIntegerField()
 
@@ -35,7 +36,7 @@ class Run(models.Model):
     created_at = models.BigIntegerField()
     started_at = models.BigIntegerField(null=True)
     ended_at = models.BigIntegerField(null=True)
-    output = models.TextField(null=True)
+    output = PayloadField(null=True)
 
     class Meta:
         managed = False
@@ -52,7 +53,7 @@ class Step(models.Model):
     step_id = models.CharField(max_length=64, db_column="id")
     name = models.CharField(max_length=512)
     op = models.CharField(max_length=32)
-    memo = models.TextField()
+    memo = PayloadField()
     failed = models.BooleanField()
     attempt = models.SmallIntegerField()
     started_at = models.BigIntegerField()

@@ -57,7 +57,7 @@ def _own_runtime(app: Celery) -> Iterator[Runtime]:
     runtime = Runtime(app)
     runtime.sends_hints = False
     with tempfile.TemporaryDirectory() as directory:
-        database = Database(f"sqlite:///{Path(directory) / 'eager.db'}")
+        database = Database(f"sqlite:///{Path(directory) / 'eager.db'}", keyring=runtime.keyring)
         runtime.__dict__.update(clock=TravellingClock(), database=database)
         try:
             schema.metadata.create_all(database.engine)

@@ -9,11 +9,13 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 from django.db import connections, transaction
+from django.db.models import Model
 
 import inngest_celery as inngest
 from inngest_celery.django import atomic_step, send
 from inngest_celery.store.database import DatabaseError
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker.runtime import runtime_of
 from tests import one_django
 from tests.functions.bench import Bench
 from tests.relay import Relay
@@ -149,3 +151,25 @@ def test_another_database_is_refused(bench: Bench, relay: None, tmp_path: Any) -
     assert "CELERY_INNGEST_DATABASE_URL" in bench.error()["message"]
     with pytest.raises(DatabaseError, match="inngest migrate"):
         send(bench.client, inngest.Event(name="shop/paid"), using=ALIAS)
+
+
+@pytest.mark.databases("sqlite")
+def test_the_admins_models_decrypt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inngest_celery.django import fields
+    from inngest_celery.store.keyring import new_key
+
+    bench.app.conf.inngest_encryption_keys = [new_key("k")]
+    monkeypatch.setattr(fields, "project_app", lambda: bench.app)
+
+    class Event(Model):
+        data = fields.PayloadField()
+
+        class Meta:
+            app_label, db_table = "of_this_test", "inngest_event"
+
+    field = Event._meta.get_field("data")
+    keyring = runtime_of(bench.app).keyring
+    assert keyring is not None
+    assert field.from_db_value(keyring.seal("{}", "event.data"), None, None) == "{}"
+    assert field.from_db_value("[1]", None, None) == "[1]"
+    assert field.from_db_value(None, None, None) is None

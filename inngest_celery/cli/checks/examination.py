@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from celery import Celery
 from celery.app.utils import sanitize_url
 
-from inngest_celery.cli.checks import clocks, configuration, flower, limits, registration, work
+from inngest_celery.cli.checks import clocks, configuration, encryption, flower, limits, registration, work
 from inngest_celery.cli.checks.findings import Check, Deployment, Finding, Workers, note, problem
 from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import functions as function_rows
@@ -27,6 +27,7 @@ CHECKS: list[Check] = [
     flower.events_queue,
     clocks.database_clock,
     clocks.broker_clock,
+    encryption.keys,
     limits.flow_redis,
     registration.workers,
     registration.queues,
@@ -45,6 +46,7 @@ BEFORE_START: list[Check] = [
     configuration.horizon,
     configuration.pool,
     clocks.database_clock,
+    encryption.keys,
     limits.flow_redis,
 ]
 
