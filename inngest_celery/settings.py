@@ -15,6 +15,7 @@ from typing import Literal
 from celery import Celery
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from inngest_celery.keeping import KeepRule
 from inngest_celery.webhooks import Webhook
 
 PREFIX = "inngest_"
@@ -122,6 +123,12 @@ class Settings(BaseModel):
         description="Names or globs (`billing.*`) of Celery tasks whose end is an event: `celery/task.succeeded`, "
         "`.failed`, `.retried` or `.revoked`. In the environment as JSON.",
     )
+    retention: list[KeepRule] = Field(
+        default_factory=list,
+        description="How long ended runs and events are kept: rules with `event` or `function` (a name or glob), "
+        "perhaps `status`, and `keep` (`30 days` or `forever`), of which the first that fits counts; see docs/data.md. "
+        "What none fits is kept for ever. In the environment as JSON.",
+    )
     flower_url: str = Field("", description="Where Flower is; the dashboard links Celery tasks to it.")
     session_idle: float = Field(
         43_200.0, gt=0, description="After how long without a request whoever is logged in has to log in again."
@@ -159,7 +166,7 @@ class Settings(BaseModel):
         # To SDKs the variable may also say where the development server is.
         return True if isinstance(value, str) and "://" in value else value
 
-    @field_validator("webhooks", "oidc_roles", "task_events", mode="before")
+    @field_validator("webhooks", "oidc_roles", "task_events", "retention", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):
