@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from typing import Literal
 
 from celery import Celery
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from inngest_celery.keeping import KeepRule
 from inngest_celery.webhooks import Webhook
 
 PREFIX = "inngest_"
+_SUBJECT_PATH = re.compile(r"(event\.(data|user)|output)(\.[A-Za-z_][A-Za-z0-9_]*)+", re.ASCII)
 
 
 class SettingsError(ValueError):
@@ -129,6 +132,26 @@ class Settings(BaseModel):
         "`name:file:<path>` or `name:python:<module.function>`. The first encrypts, all decrypt. In the environment "
         "as JSON.",
     )
+    retention: list[KeepRule] = Field(
+        default_factory=list,
+        description="How long ended runs and events are kept: rules with `event` or `function` (a name or glob), "
+        "perhaps `status`, and `keep` (`30 days` or `forever`), of which the first that fits counts; see docs/data.md. "
+        "What none fits is kept for ever. In the environment as JSON.",
+    )
+    subjects: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Where whose data it is stands, to find all of a person's: for each name the paths of it, "
+        '`{"email": ["event.data.email", "output.email"]}`; see docs/data.md. In the environment as JSON.',
+    )
+    subject_key: str | None = Field(
+        None,
+        min_length=16,
+        description="The key of the hashes by which persons' data is found; made of the signing key, if left out.",
+    )
+    receipt_key: str | None = Field(
+        None,
+        description="The key that receipts of erasures are signed with: what `inngest-celery receipt key` prints.",
+    )
     flower_url: str = Field("", description="Where Flower is; the dashboard links Celery tasks to it.")
     session_idle: float = Field(
         43_200.0, gt=0, description="After how long without a request whoever is logged in has to log in again."
@@ -166,7 +189,7 @@ class Settings(BaseModel):
         # To SDKs the variable may also say where the development server is.
         return True if isinstance(value, str) and "://" in value else value
 
-    @field_validator("webhooks", "oidc_roles", "task_events", "encryption_keys", mode="before")
+    @field_validator("webhooks", "oidc_roles", "task_events", "encryption_keys", "retention", "subjects", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -175,6 +198,20 @@ class Settings(BaseModel):
             return json.loads(value or "{}")
         except ValueError as error:
             raise ValueError(f"is no JSON: {error}") from error
+
+    @field_validator("subjects")
+    @classmethod
+    def _are_paths(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        for name, paths in value.items():
+            if not 0 < len(name) <= 64 or not paths:
+                raise ValueError(f"{name!r}: a subject has a name of 64 characters at most, and at least one path")
+            for path in paths:
+                if not _SUBJECT_PATH.fullmatch(path):
+                    raise ValueError(
+                        f"{name}: {path!r} is no path: write event.data, event.user or output, and fields after dots, "
+                        "such as event.data.user.email"
+                    )
+        return value
 
     @property
     def lease_ms(self) -> int:

@@ -17,13 +17,17 @@ COMMANDS = {
     "dev": "inngest_celery.cli.dev:dev",
     "doctor": "inngest_celery.cli.doctor:doctor",
     "encryption": "inngest_celery.cli.encryption:encryption",
+    "erase": "inngest_celery.cli.erase:erase",
     "events": "inngest_celery.cli.events:events",
     "export": "inngest_celery.cli.export:export",
     "functions": "inngest_celery.cli.functions:functions",
+    "hold": "inngest_celery.cli.hold:hold",
     "invoke": "inngest_celery.cli.invoke:invoke",
     "limits": "inngest_celery.cli.limits:limits",
     "migrate": "inngest_celery.cli.migrate:migrate",
+    "receipt": "inngest_celery.cli.receipt:receipt",
     "replay": "inngest_celery.cli.bulk:replay",
+    "retention": "inngest_celery.cli.retention:retention",
     "runs": "inngest_celery.cli.runs:runs",
     "send": "inngest_celery.cli.send:send",
     "start": "inngest_celery.cli.start:start",
@@ -37,9 +41,10 @@ Exit status:
   0  done
   1  done, and the answer is no: a check found something (doctor, migrate --check),
      a run did not complete (invoke --wait, runs wait, runs watch), some runs
-     cannot be repeated (replay); or you were asked, and said no
+     cannot be repeated (replay) or are held (erase); or you were asked, and said no
   2  wrong usage, input or settings
-  3  there is no such run, event, function, app, limit, cutover, user or token, or its state does not allow it
+  3  there is no such run, event, function, app, limit, cutover, hold, erasure, subject,
+     user or token, or its state does not allow it
   4  the database or the broker cannot be used
   5  it has not ended in time, and goes on
 Errors end with a stable code in parentheses."""

@@ -132,6 +132,6 @@ def join_dev_stack(app: Celery) -> None:
 def _status(code: str) -> int:
     if code.endswith(("_not_found", "_already_ended", "_archived", "last_admin")):
         return 3
-    if code in ("run_not_ended", "function_not_idle"):
+    if code in ("run_not_ended", "function_not_idle", "erasure_live_runs", "erasure_unfinished"):
         return 5
     return 4 if code.startswith(("database_", "broker_", "embedded_")) else 2

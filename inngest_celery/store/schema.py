@@ -376,3 +376,72 @@ audit_outcome = sa.Table(
     sa.Column("details", Json, nullable=False, comment="JSON object; never a payload"),
     **_TABLE,
 )
+
+# What nobody may delete, whatever else says so; see worker/holding.
+hold = sa.Table(
+    "inngest_hold",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("reason", _text(1000), nullable=False),
+    sa.Column("run_id", _text(ULID_LENGTH), comment="this run"),
+    sa.Column("function_id", _text(255), comment="or all runs of this function"),
+    sa.Column("expression", Sealed("hold.expression"), comment="or all runs of which this is true"),
+    sa.Column("created_by", _text(100), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("released_by", _text(100)),
+    sa.Column("released_at", Time),
+    **_TABLE,
+)
+
+walk = sa.Table(
+    "inngest_walk",
+    metadata,
+    sa.Column("name", _text(64), primary_key=True, comment="who goes through a table, as runs:2592000000"),
+    sa.Column("rules", _text(64), nullable=False, comment="hash of what it goes by; it begins anew when that changes"),
+    sa.Column("at", Time, nullable=False, comment="the time of the last row that it has looked at"),
+    sa.Column("position", _text(64), nullable=False, comment="the id of that row"),
+    sa.Column("began_at", Time, nullable=False),
+    sa.Column("arrived_at", Time, comment="when it last found nothing more to look at"),
+    sa.Column("removed", sa.BigInteger, nullable=False, comment="how many rows it has deleted since it exists"),
+    **_TABLE,
+)
+
+# Whose data an event or an output is, as a keyed hash: by it what is known of a person is found, and by whoever has the
+# key alone.
+subject = sa.Table(
+    "inngest_subject",
+    metadata,
+    sa.Column("name", _text(64), primary_key=True, comment="as declared: email"),
+    sa.Column("hash", _text(64), primary_key=True, comment="HMAC of name and value"),
+    sa.Column("subject_id", _text(ULID_LENGTH), primary_key=True, comment="the event or run that has it"),
+    sa.Index("inngest_subject_by_id", "subject_id"),
+    **_TABLE,
+)
+
+erasure = sa.Table(
+    "inngest_erasure",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("asked", _text(64), nullable=False, comment="HMAC of what was asked for; the same request has the same"),
+    sa.Column("mode", _text(8), nullable=False, comment="erase or redact"),
+    sa.Column("cancels", sa.Boolean, nullable=False, comment="whether runs that have not ended are cancelled first"),
+    sa.Column("created_by", _text(100), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("planned_at", Time, comment="when its plan was complete; without it, nothing is erased"),
+    sa.Column("ended_at", Time),
+    sa.Column("receipt", Json, comment="JSON: what was done, with no value of the person's"),
+    sa.Index("inngest_erasure_by_request", "asked"),
+    **_TABLE,
+)
+
+erasure_item = sa.Table(
+    "inngest_erasure_item",
+    metadata,
+    sa.Column("erasure_id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("kind", _text(8), primary_key=True, comment="run, event, memo or held"),
+    sa.Column("subject_id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("key", _text(64), primary_key=True, comment="of a memo: its step; else empty"),
+    sa.Column("counts", Json, comment="JSON: how many rows of each table went with it; empty until that is done"),
+    sa.Column("done_at", Time),
+    **_TABLE,
+)

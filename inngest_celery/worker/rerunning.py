@@ -95,8 +95,10 @@ def _rerun(
         if step_input is not None and function.task_name != CALL_TASK:
             raise RerunError("only a step of a function that is called over the wire can get another input")
         starting.lock_topics(connection, read_spec(function.config))
-        # Of two that do this at once, one waits here, and then sees the other's run.
-        if once and runs.lock(connection, run_id) and runs.get(connection, new_id):
+        # Of two that do this at once, one waits here, and then sees the other's run. Nobody deletes it meanwhile.
+        if runs.lock(connection, run_id) is None:
+            raise RunNotFoundError(run_id)
+        if once and runs.get(connection, new_id):
             raise _DoneBefore
         taken = _taken_over(connection, run, new_id, from_step)
         arrival = Arrival(event)

@@ -28,6 +28,7 @@ from inngest_celery.worker import hints, legacy_names, revoking
 from inngest_celery.worker.chores import Chores
 from inngest_celery.worker.cutover import take_over
 from inngest_celery.worker.flow_clock import FlowClock, tell_limits
+from inngest_celery.worker.keeping.sweeping import Retention
 from inngest_celery.worker.limited_tasks import limit_tasks
 from inngest_celery.worker.registry import declared, functions_of, limited_tasks_of, synchronise
 from inngest_celery.worker.requests import look_for_losses
@@ -111,7 +112,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _run(self, runtime: Runtime, worker: Any) -> None:
         interval = runtime.settings.sweep_interval
-        flow = FlowClock(runtime)
+        flow, retention = FlowClock(runtime), Retention(runtime)
         pause, failing = interval, False
         next_sweep = time.monotonic() + interval
         swept: Swept | None = None
@@ -124,6 +125,9 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
                     if time.monotonic() >= next_sweep:
                         swept = sweep_once(runtime)
                         next_sweep = time.monotonic() + (0 if swept and swept.full else interval)
+                    if swept is not None and retention.is_due:
+                        retention.begin()
+                        self._chores.add(retention.go_on)
                     if swept is None:
                         flow.rest()
                     else:

@@ -74,7 +74,9 @@ def test_many_runs_are_cancelled_repeated_and_deleted(page: Page, stage: Stage) 
 
     page.get_by_label("Check all").check()
     page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("status")).to_have_text("2 runs were deleted; 2 have not ended: cancel them first.")
+    expect(page.get_by_role("status")).to_have_text(
+        "2 runs were deleted; 2 have not ended (cancel them first), or are held."
+    )
     expect(page.locator("tbody tr")).to_have_count(2)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from celery import Celery
 from celery.app.utils import sanitize_url
 
-from inngest_celery.cli.checks import clocks, configuration, encryption, flower, limits, registration, work
+from inngest_celery.cli.checks import clocks, configuration, encryption, flower, keeping, limits, registration, work
 from inngest_celery.cli.checks.findings import Check, Deployment, Finding, Workers, note, problem
 from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import functions as function_rows
@@ -36,6 +36,8 @@ CHECKS: list[Check] = [
     registration.registration,
     work.sweep,
     work.unanswered,
+    keeping.rules,
+    keeping.erasures,
 ]
 
 

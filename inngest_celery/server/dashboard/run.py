@@ -200,7 +200,7 @@ def delete(server: Serving, acting: Acting, run_id: str) -> Response:
         deleted = deleting.delete_ended(server.runtime, [run.id])
     if deleted:
         return notices.redirect("/runs", f"Run {run_id} is deleted.")
-    return notices.redirect(f"/runs/{run_id}", "The run has not ended: cancel it first.", failed=True)
+    return notices.redirect(f"/runs/{run_id}", "The run has not ended (cancel it first), or it is held.", failed=True)
 
 
 def _run(server: Server, run_id: str) -> Run:

@@ -132,7 +132,9 @@ def delete(server: Serving, acting: Acting, wanted: Filter, run: Checked = []) -
     with acting.does("runs.delete", details={"ids": run_ids}) as entry:
         deleted = deleting.delete_ended(server.runtime, run_ids)
         entry.tell(deleted=deleted)
-    return _back(wanted, f"{_runs(deleted)} deleted", len(run) - deleted, "have not ended: cancel them first")
+    return _back(
+        wanted, f"{_runs(deleted)} deleted", len(run) - deleted, "have not ended (cancel them first), or are held"
+    )
 
 
 def _checked(run_ids: list[str]) -> Selection:

@@ -1,0 +1,110 @@
+"""Ended runs and events by their age, the oldest first, page by page: what may have been kept long enough."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from inngest_celery.store import schema
+from inngest_celery.store.rows import RunStatus
+from inngest_celery.store.walks import Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """A run or event. Times are milliseconds.
+
+    Attributes:
+        at: when the run ended, or the event was received.
+        event_name: its own, or that of the event which has started the run; ``None`` if it was not asked for.
+        function_id, status: of a run.
+    """
+
+    id: str
+    at: int
+    event_name: str | None
+    function_id: str = ""
+    status: RunStatus = RunStatus.COMPLETED
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Runs of one function, status and event's name; or events of one name, without the other two."""
+
+    function_id: str
+    status: RunStatus
+    event_name: str | None
+    runs: int
+    steps: int
+    events: int
+    oldest: int
+
+
+def ended_runs(connection: sa.Connection, behind: Walk, until: int, limit: int, *, with_names: bool) -> list[Aged]:
+    """Give runs that ended at the latest then, behind the last one that a walk has looked at."""
+    run, event = schema.run, schema.event
+    # An outer join would be the same; asked for run by run, no database sorts or hashes a table for it.
+    name = sa.select(event.c.name).where(event.c.id == run.c.event_id).scalar_subquery() if with_names else sa.null()
+    query = sa.select(run.c.id, run.c.ended_at, run.c.function_id, run.c.status, name.label("name"))
+    query = query.where(*_behind(run.c.ended_at, run.c.id, behind), run.c.ended_at <= until)
+    found = connection.execute(query.order_by(run.c.ended_at, run.c.id).limit(limit))
+    return [Aged(row.id, row.ended_at, row.name, row.function_id, RunStatus(row.status)) for row in found]
+
+
+def events(connection: sa.Connection, behind: Walk, until: int, limit: int) -> list[Aged]:
+    """Give events that were received at the latest then, behind the last one that a walk has looked at."""
+    event = schema.event
+    query = sa.select(event.c.id, event.c.received_at, event.c.name)
+    query = query.where(*_behind(event.c.received_at, event.c.id, behind), event.c.received_at <= until)
+    found = connection.execute(query.order_by(event.c.received_at, event.c.id).limit(limit))
+    return [Aged(row.id, row.received_at, row.name) for row in found]
+
+
+def _behind(
+    time: sa.ColumnElement[Any], identity: sa.ColumnElement[str], behind: Walk
+) -> tuple[sa.ColumnElement[bool], ...]:
+    # The first condition says nothing new, but is one that an index serves.
+    return time >= behind.at, sa.or_(time > behind.at, identity > behind.position)
+
+
+def counted_runs(connection: sa.Connection, until: int, *, with_names: bool) -> list[Group]:
+    """Count the runs that ended at the latest then, by what rules go by. It looks at each of them."""
+    run, event, step = schema.run, schema.event, schema.step
+    name = event.c.name if with_names else sa.null()
+    alike = [run.c.function_id, run.c.status, *([event.c.name] if with_names else [])]
+    steps = sa.select(sa.func.count()).where(step.c.run_id == run.c.id).correlate(run).scalar_subquery()
+    query = sa.select(
+        run.c.function_id,
+        run.c.status,
+        name.label("name"),
+        sa.func.count().label("runs"),
+        sa.func.sum(steps).label("steps"),
+        sa.func.count(run.c.event_id.distinct()).label("events"),
+        sa.func.min(run.c.ended_at).label("oldest"),
+    )
+    if with_names:
+        query = query.select_from(run.outerjoin(event, event.c.id == run.c.event_id))
+    found = connection.execute(query.where(run.c.ended_at <= until).group_by(*alike))
+    return [
+        Group(row.function_id, RunStatus(row.status), row.name, row.runs, int(row.steps), row.events, row.oldest)
+        for row in found
+    ]
+
+
+def counted_events(connection: sa.Connection, until: int) -> list[Group]:
+    """Count the events that were received at the latest then and have started nothing that is there, by name."""
+    event, run, together = schema.event, schema.run, schema.run_event
+    started = (sa.exists().where(run.c.event_id == event.c.id), sa.exists().where(together.c.event_id == event.c.id))
+    query = sa.select(event.c.name, sa.func.count().label("events"), sa.func.min(event.c.received_at).label("oldest"))
+    query = query.where(event.c.received_at <= until, *(~each for each in started)).group_by(event.c.name)
+    return [Group("", RunStatus.COMPLETED, row.name, 0, 0, row.events, row.oldest) for row in connection.execute(query)]
+
+
+def put_off(connection: sa.Connection, subject_ids: Collection[str], kind: str) -> list[str]:
+    """Give what the jobs of a kind and of these subjects note, as JSON texts."""
+    job = schema.job
+    query = sa.select(job.c.opts).where(job.c.subject_id.in_(subject_ids), job.c.kind == kind)
+    return [text for text in connection.execute(query).scalars() if text]
