@@ -34,7 +34,7 @@ COMMANDS = {
 _EXIT = """\b
 Exit status:
   0  done
-  1  done, and the answer is no: a check found something (doctor, migrate --check),
+  1  done, and the answer is no: a check found something (doctor, migrate --check, audit verify),
      a run did not complete (invoke --wait, runs wait, runs watch), some runs
      cannot be repeated (replay); or you were asked, and said no
   2  wrong usage, input or settings
