@@ -20,6 +20,7 @@ COMMANDS = {
     "export": "inngest_celery.cli.export:export",
     "functions": "inngest_celery.cli.functions:functions",
     "invoke": "inngest_celery.cli.invoke:invoke",
+    "keys": "inngest_celery.cli.keys:keys",
     "limits": "inngest_celery.cli.limits:limits",
     "migrate": "inngest_celery.cli.migrate:migrate",
     "replay": "inngest_celery.cli.bulk:replay",
@@ -38,7 +39,7 @@ Exit status:
      a run did not complete (invoke --wait, runs wait, runs watch), some runs
      cannot be repeated (replay); or you were asked, and said no
   2  wrong usage, input or settings
-  3  there is no such run, event, function, app, limit, cutover, user or token, or its state does not allow it
+  3  there is no such run, event, function, app, limit, cutover, user, token or key, or its state does not allow it
   4  the database or the broker cannot be used
   5  it has not ended in time, and goes on
 Errors end with a stable code in parentheses."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from celery import Celery
 from celery.app.utils import sanitize_url
 
-from inngest_celery.cli.checks import clocks, configuration, flower, limits, registration, work
+from inngest_celery.cli.checks import clocks, configuration, flower, keys, limits, registration, work
 from inngest_celery.cli.checks.findings import Check, Deployment, Finding, Workers, note, problem
 from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import functions as function_rows
@@ -28,6 +28,7 @@ CHECKS: list[Check] = [
     clocks.database_clock,
     clocks.broker_clock,
     limits.flow_redis,
+    keys.ends,
     registration.workers,
     registration.queues,
     registration.tasks,
