@@ -181,6 +181,11 @@ class Settings(BaseModel):
         description='What values of that claim mean: `{"jobs-admins": "admin"}`; the highest counts, and whoever has '
         "none is not let in. In the environment as JSON.",
     )
+    audit_key: str = Field(
+        "",
+        description="A secret that the audit log is chained with, the same for all processes; several, separated by "
+        "commas, while it is changed: the newest first.",
+    )
     pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
 
     @field_validator("dev", mode="before")
@@ -241,6 +246,11 @@ class Settings(BaseModel):
     def signing_keys(self) -> list[str]:
         """The keys that are accepted, the one to sign with first; none for a development server."""
         return [] if self.dev else [key for key in (self.signing_key, self.signing_key_fallback) if key]
+
+    @property
+    def audit_keys(self) -> list[str]:
+        """The keys of the audit log, the one to use first."""
+        return [key.strip() for key in self.audit_key.split(",") if key.strip()]
 
     @property
     def server_kind(self) -> str:

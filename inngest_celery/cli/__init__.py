@@ -23,6 +23,7 @@ COMMANDS = {
     "functions": "inngest_celery.cli.functions:functions",
     "hold": "inngest_celery.cli.hold:hold",
     "invoke": "inngest_celery.cli.invoke:invoke",
+    "keys": "inngest_celery.cli.keys:keys",
     "limits": "inngest_celery.cli.limits:limits",
     "migrate": "inngest_celery.cli.migrate:migrate",
     "receipt": "inngest_celery.cli.receipt:receipt",
@@ -39,12 +40,12 @@ COMMANDS = {
 _EXIT = """\b
 Exit status:
   0  done
-  1  done, and the answer is no: a check found something (doctor, migrate --check),
+  1  done, and the answer is no: a check found something (doctor, migrate --check, audit verify),
      a run did not complete (invoke --wait, runs wait, runs watch), some runs
      cannot be repeated (replay) or are held (erase); or you were asked, and said no
   2  wrong usage, input or settings
   3  there is no such run, event, function, app, limit, cutover, hold, erasure, subject,
-     user or token, or its state does not allow it
+     user, token or key, or its state does not allow it
   4  the database or the broker cannot be used
   5  it has not ended in time, and goes on
 Errors end with a stable code in parentheses."""

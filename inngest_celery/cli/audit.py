@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from inngest_celery.cli.access import server_runtime
+from inngest_celery.cli.audit_chain import export, head, seal, verify
 from inngest_celery.cli.group import HasApp
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
 @click.group()
 def audit() -> None:
-    """Read the log of what was done by whom."""
+    """Read the log of what was done by whom, and verify that it is what was written."""
+
+
+for command in (verify, head, export, seal):
+    audit.add_command(command)
 
 
 @audit.command("list")

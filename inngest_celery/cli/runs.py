@@ -10,6 +10,7 @@ from inngest_celery.cli.access import recorded
 from inngest_celery.cli.choosing import RunChoice, choosing_runs
 from inngest_celery.cli.group import HasApp, runtime_for
 from inngest_celery.cli.inputs import read_list
+from inngest_celery.cli.report import report
 
 if TYPE_CHECKING:
     from inngest_celery.store.rows import Run
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 @click.group()
 def runs() -> None:
     """List runs, look into one, wait for it, cancel it, run it again."""
+
+
+runs.add_command(report)
 
 
 @runs.command("list")

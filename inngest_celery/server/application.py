@@ -31,12 +31,13 @@ from inngest_celery.server import (
     webhooks,
 )
 from inngest_celery.server import realtime as realtime_api
-from inngest_celery.server.access import pages, refusals
+from inngest_celery.server.access import Senders, pages, refusals
 from inngest_celery.server.access.browsers import Browsers
 from inngest_celery.server.bounds import Bounds
 from inngest_celery.server.connect.gateway import Gateway
 from inngest_celery.server.errors import REFUSALS
 from inngest_celery.server.options import Options
+from inngest_celery.server.sends import Sends
 from inngest_celery.server.state import VERSION, Server
 from inngest_celery.worker.registry import equip
 from inngest_celery.worker.runtime import Runtime
@@ -67,11 +68,13 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
     # The tasks that its jobs are for must be known here, too, if they are done here.
     equip(runtime.app)
 
+    sends = Sends(runtime)
     gateway = Gateway(server, runtime.channel) if runtime.redis_url else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(discovery.look(server)), asyncio.create_task(onlookers.tell())]
+        tasks.append(asyncio.create_task(sends.keep_flushing()))
         if gateway is not None:
             gateway.start()
         async with endpoint.running():
@@ -86,6 +89,8 @@ def create_app(runtime: Runtime, options: Options) -> FastAPI:
 
     app = FastAPI(title="inngest-celery", version=VERSION, lifespan=lifespan, openapi_url=None)
     app.state.server, app.state.gateway, app.state.realtime = server, gateway, realtime
+    app.state.senders = Senders(runtime, options.event_keys)
+    app.state.sends = sends
     app.state.live = dashboard.Live(server)
     app.state.metrics = metrics.Metrics(runtime)
     errors.install(app)

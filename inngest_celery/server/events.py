@@ -55,14 +55,17 @@ def health() -> dict[str, object]:
 @router.post("/e/{key}", openapi_extra=body_of({"anyOf": [_EVENT, {"type": "array", "items": _EVENT}]}))
 async def send(request: Request, server: Serving, key: str) -> JSONResponse:
     """Store one event, or a list of them, and have them routed: all of them, or none."""
-    await require_event_key(server, key, request)
+    sender = await require_event_key(request, key)
     given = await _read(request)
     listed = given if isinstance(given, list) else [given]
+    names = names_of(listed)
+    sender.require_scope(names)
     seed = request.headers.get(_SEED, "")
     try:
         sent = await run_in_threadpool(store, server, listed, seed, trace_context.read(request.headers))
     except EventInvalidError as error:
         return JSONResponse({"ids": [], "status": 400, "error": str(error), "code": error.code}, 400)
+    request.app.state.sends.count(sender, names)
     return JSONResponse({"ids": sent, "status": 200})
 
 
@@ -81,6 +84,12 @@ def _invoke(request: Request, person: Person, slug: str, given: dict[str, Any]) 
         event_id = call(server_of(request), slug, given, trace_context.read(request.headers))
         entry.tell(event_id=event_id)
     return event_id
+
+
+def names_of(given: Sequence[object]) -> list[str]:
+    """Give the names of events as they came; those that have none are refused where they are checked."""
+    named = [each["name"] for each in given if isinstance(each, dict) and isinstance(each.get("name"), str)]
+    return [str(name) for name in named]
 
 
 def store(server: Server, given: Sequence[object], seed: str = "", trace: Trace | None = None) -> list[str]:

@@ -6,10 +6,7 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from inngest_celery.store import schema
-
-# How exactly it is known when a token was used: not every request is to be a write.
-_USED_MS = 60_000
+from inngest_celery.store import credentials, schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +38,13 @@ def add(connection: sa.Connection, row: TokenRow) -> None:
 
 def find(connection: sa.Connection, token_hash: str, now: int) -> TokenRow | None:
     """Give a token that is good."""
-    table = schema.token
-    good = (table.c.revoked_at.is_(None), sa.or_(table.c.expires_at.is_(None), table.c.expires_at > now))
-    row = connection.execute(sa.select(table).where(table.c.hash == token_hash, *good)).first()
-    return TokenRow(**row._mapping) if row else None
+    row = credentials.find(connection, schema.token, token_hash)
+    return TokenRow(**row._mapping) if row and credentials.is_good(row, now) else None
 
 
 def touch(connection: sa.Connection, token: TokenRow, now: int) -> None:
     """Note that a token is used."""
-    if token.used_at is None or token.used_at <= now - _USED_MS:
-        table = schema.token
-        connection.execute(sa.update(table).where(table.c.id == token.id).values(used_at=now))
+    credentials.touch(connection, schema.token, token.id, token.used_at, now)
 
 
 def all_of(connection: sa.Connection) -> list[TokenRow]:
@@ -62,6 +55,4 @@ def all_of(connection: sa.Connection) -> list[TokenRow]:
 
 def revoke(connection: sa.Connection, token_id: str, now: int) -> bool:
     """Make a token good for nothing; false if there is none that was good."""
-    table = schema.token
-    good = sa.and_(table.c.id == token_id, table.c.revoked_at.is_(None))
-    return connection.execute(sa.update(table).where(good).values(revoked_at=now)).rowcount == 1
+    return credentials.revoke(connection, schema.token, token_id, now)

@@ -1,4 +1,4 @@
-"""The log of what was done by whom: rows are added, never changed.
+"""The log of what was done by whom: rows are added, never changed, and chained (see ``audit_chain``).
 
 What somebody is about to do is one row, written before it is done; what has become of it is another. An entry without
 an outcome may have been carried out or not: its process ended in between.
@@ -6,11 +6,14 @@ an outcome may have been carried out or not: its process ended in between.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
-from inngest_celery.store import schema
+from inngest_celery.crash import crash_point
+from inngest_celery.store import audit_chain, schema
+from inngest_celery.store.audit_chain import LinkKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +67,31 @@ class AuditFilter:
     subject: str | None = None
 
 
-def add(connection: sa.Connection, row: AuditRow, outcome: OutcomeRow | None = None) -> None:
-    """Add an entry, with its outcome if that is known."""
+def add(
+    connection: sa.Connection, row: AuditRow, outcome: OutcomeRow | None = None, *, keys: Sequence[str] = ()
+) -> None:
+    """Add an entry, with its outcome if that is known. Until the transaction ends nobody else can add one.
+
+    Args:
+        keys: of the chain, see :func:`~inngest_celery.store.audit_chain.append`.
+
+    Raises:
+        AuditKeyMissing: the chain is kept with a key, and none is given.
+    """
     connection.execute(sa.insert(schema.audit), asdict(row))
+    crash_point("audit_added")
+    rows = [(LinkKind.ENTRY, asdict(row))]
     if outcome is not None:
-        add_outcome(connection, outcome)
+        connection.execute(sa.insert(schema.audit_outcome), asdict(outcome))
+        rows.append((LinkKind.OUTCOME, asdict(outcome)))
+    audit_chain.append(connection, rows, keys)
+    crash_point("audit_chained")
 
 
-def add_outcome(connection: sa.Connection, outcome: OutcomeRow) -> None:
+def add_outcome(connection: sa.Connection, outcome: OutcomeRow, *, keys: Sequence[str] = ()) -> None:
+    """Add what has become of an entry."""
     connection.execute(sa.insert(schema.audit_outcome), asdict(outcome))
+    audit_chain.append(connection, [(LinkKind.OUTCOME, asdict(outcome))], keys)
 
 
 def page(

@@ -445,3 +445,44 @@ erasure_item = sa.Table(
     sa.Column("done_at", Time),
     **_TABLE,
 )
+
+# What makes the two tell-tale: one link for each of their rows, see ``audit_chain``.
+audit_link = sa.Table(
+    "inngest_audit_link",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False, comment="from 1, without gaps"),
+    sa.Column("kind", _text(16), nullable=False, comment="what its row is, and whether it was there before"),
+    sa.Column("id", _text(ULID_LENGTH), nullable=False, comment="of the entry"),
+    sa.Column("key", _text(16), nullable=False, comment="which key the hash was made with; empty: none"),
+    sa.Column("hash", _text(64), nullable=False, comment="of the row, and of the hash before"),
+    sa.UniqueConstraint("id", "kind", name="inngest_audit_link_row"),
+    **_TABLE,
+)
+
+audit_head = sa.Table(
+    "inngest_audit_head",
+    metadata,
+    sa.Column("name", _text(16), primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False, comment="of the newest link"),
+    sa.Column("key", _text(16), nullable=False),
+    sa.Column("hash", _text(64), nullable=False),
+    **_TABLE,
+)
+
+key = sa.Table(
+    "inngest_key",
+    metadata,
+    sa.Column("id", _text(ULID_LENGTH), primary_key=True),
+    sa.Column("kind", _text(16), nullable=False, comment="event or signing"),
+    sa.Column("hash", _text(64), nullable=False, comment="of the key, which is stored nowhere"),
+    sa.Column("name", _text(100), nullable=False, comment="what it is for"),
+    sa.Column("scopes", sa.Text, nullable=False, comment="JSON list of event names and globs; empty: all"),
+    sa.Column("created_by", _text(100), nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("expires_at", Time),
+    sa.Column("used_at", Time, comment="to the minute"),
+    sa.Column("revoked_at", Time),
+    sa.Column("replaces", _text(ULID_LENGTH), comment="the key that it was made to replace"),
+    sa.UniqueConstraint("hash", name="inngest_key_hash"),
+    **_TABLE,
+)

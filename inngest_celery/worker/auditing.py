@@ -81,7 +81,7 @@ class Entry:
     def _add(self, outcome: str) -> None:
         row = _outcome(self._runtime, self.id, outcome, self._told)
         with self._runtime.database.transaction() as connection:
-            rows.add_outcome(connection, row)
+            rows.add_outcome(connection, row, keys=self._runtime.settings.audit_keys)
 
 
 def begin(
@@ -105,6 +105,7 @@ def begin(
 
     Raises:
         sqlalchemy.exc.DBAPIError: it could not be written. The action must not be carried out.
+        AuditKeyMissing: the log is kept with a key that this process does not have; the same.
     """
     now = runtime.clock.now()
     row = rows.AuditRow(
@@ -125,7 +126,7 @@ def begin(
 @retried
 def _store(runtime: Runtime, row: rows.AuditRow, outcome: rows.OutcomeRow | None) -> None:
     with runtime.database.transaction() as connection:
-        rows.add(connection, row, outcome)
+        rows.add(connection, row, outcome, keys=runtime.settings.audit_keys)
 
 
 def _outcome(runtime: Runtime, entry_id: str, outcome: str, details: Mapping[str, object]) -> rows.OutcomeRow:

@@ -7,7 +7,17 @@ from collections.abc import Iterator, Sequence
 from celery import Celery
 from celery.app.utils import sanitize_url
 
-from inngest_celery.cli.checks import clocks, configuration, encryption, flower, keeping, limits, registration, work
+from inngest_celery.cli.checks import (
+    clocks,
+    configuration,
+    encryption,
+    flower,
+    keeping,
+    keys,
+    limits,
+    registration,
+    work,
+)
 from inngest_celery.cli.checks.findings import Check, Deployment, Finding, Workers, note, problem
 from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import functions as function_rows
@@ -29,6 +39,7 @@ CHECKS: list[Check] = [
     clocks.broker_clock,
     encryption.keys,
     limits.flow_redis,
+    keys.ends,
     registration.workers,
     registration.queues,
     registration.tasks,

@@ -18,6 +18,7 @@ from inngest_celery.server.access.guard import Guard
 from inngest_celery.server.access.identity import Admin, Operator, Viewer, person_of, require
 from inngest_celery.server.access.keys import require_event_key, require_signing_key
 from inngest_celery.server.access.roles import Person, Role
+from inngest_celery.server.access.senders import Sender, Senders
 
 __all__ = [
     "Admin",
@@ -25,6 +26,8 @@ __all__ = [
     "Operator",
     "Person",
     "Role",
+    "Sender",
+    "Senders",
     "Viewer",
     "audit",
     "person_of",

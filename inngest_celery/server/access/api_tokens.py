@@ -111,8 +111,13 @@ def holder_of(runtime: Runtime, secret: str) -> Person | None:
 
 def may_send_events(runtime: Runtime, secret: str) -> bool:
     """Tell whether a value is a good token that lets events be sent."""
+    return sender_of(runtime, secret) is not None
+
+
+def sender_of(runtime: Runtime, secret: str) -> TokenRow | None:
+    """Give a good token that lets events be sent."""
     row = _find(runtime, secret)
-    return row is not None and SEND_EVENTS in row.scopes.split()
+    return row if row is not None and SEND_EVENTS in row.scopes.split() else None
 
 
 def _find(runtime: Runtime, secret: str) -> TokenRow | None:

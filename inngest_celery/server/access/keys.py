@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
-
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from inngest_celery.drivers.http.signing import authorises
-from inngest_celery.server.access.api_tokens import PREFIX, may_send_events
+from inngest_celery.server.access import event_keys
+from inngest_celery.server.access.api_tokens import PREFIX
+from inngest_celery.server.access.senders import DEVELOPER, Sender, Senders
 from inngest_celery.server.errors import ApiError
-from inngest_celery.server.state import Server, server_of
+from inngest_celery.server.state import server_of
 
 
 def require_signing_key(request: HTTPConnection) -> None:
@@ -33,22 +33,22 @@ def require_signing_key(request: HTTPConnection) -> None:
         )
 
 
-async def require_event_key(server: Server, key: str, request: HTTPConnection | None = None) -> None:
-    """Refuse a key that no event may be sent with. An API token with the scope ``events:send`` is one, too.
+async def require_event_key(request: HTTPConnection, key: str, *, header: bool = True) -> Sender:
+    """Refuse a key that no event may be sent with; give whose it is. An API token with ``events:send`` is one, too.
 
     Args:
         key: as it stands in the address.
-        request: where a token may stand in the ``Authorization`` header instead.
+        header: whether a token may stand in the ``Authorization`` header instead.
 
     Raises:
         ApiError: 401.
     """
-    known = server.options.event_keys
-    if any(hmac.compare_digest(key.encode(), each.encode()) for each in known):
-        return
-    if not known and server.options.development:
-        return
-    scheme, _, bearer = request.headers.get("authorization", "").partition(" ") if request else ("", "", "")
+    senders: Senders = request.app.state.senders
+    found = senders.configured_one(key) or senders.known(key)
+    if found is not None:
+        return found
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ") if header else ("", "", "")
     shown = bearer.strip() if scheme.lower() == "bearer" and bearer.startswith(PREFIX) else key
-    if not await run_in_threadpool(may_send_events, server.runtime, shown):
-        raise ApiError(401, "Event key not found", code="event_key_not_found")
+    if not senders.configured and server_of(request).options.development and not shown.startswith(event_keys.PREFIX):
+        return DEVELOPER
+    return await run_in_threadpool(senders.look_up, shown)

@@ -8,6 +8,8 @@ from inngest_celery import ids
 from inngest_celery.server.state import Serving
 from inngest_celery.server.v2.shapes import Answer, Listed, Shape, answered, listed
 from inngest_celery.server.v2.tools import as_tool
+from inngest_celery.store import credentials
+from inngest_celery.store import event_keys as event_key_rows
 
 open_router = APIRouter()
 router = APIRouter()
@@ -56,8 +58,11 @@ def environments(server: Serving) -> Listed[Environment]:
 
 @router.get("/keys/events")
 def event_keys(server: Serving) -> Listed[Key]:
-    """Tell how many event keys there are."""
-    return _keys(server, len(server.options.event_keys))
+    """Tell how many event keys are good."""
+    now = server.runtime.clock.now()
+    with server.runtime.database.autocommit() as connection:
+        made = sum(credentials.is_good(key, now) for key in event_key_rows.all_of(connection))
+    return _keys(server, len(server.options.event_keys) + made)
 
 
 @router.get("/keys/signing")

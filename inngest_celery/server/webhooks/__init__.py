@@ -12,9 +12,10 @@ from inngest_celery import ids
 from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.sending import MAX_EVENT_BYTES
 from inngest_celery.server import bodies, incoming
-from inngest_celery.server.access import require_event_key
+from inngest_celery.server.access import Sender, require_event_key
 from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError, Refusal
+from inngest_celery.server.events import names_of
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.webhooks.signatures import Delivery, check
 from inngest_celery.server.webhooks.transforms import events_of
@@ -37,14 +38,18 @@ async def receive(request: Request, server: Serving, name: str) -> JSONResponse:
     """Check who sends it, make events of it, and store them."""
     webhook = _webhook(server, name)
     query = dict(request.query_params)
+    sender = None
     if webhook.provider is None:
-        await require_event_key(server, query.get("key", ""))
+        sender = await require_event_key(request, query.get("key", ""), header=False)
     body = await bodies.read(request, MAX_EVENT_BYTES)
     delivery = Delivery(body, {key.lower(): value for key, value in request.headers.items()}, query)
     delivery_id = check(webhook, delivery, server.runtime.clock.now() // 1000)
     given = bodies.json_of(body) if body.strip() else {}
-    sent = await run_in_threadpool(_store, server, name, webhook, delivery, given, delivery_id)
-    return JSONResponse({"ids": sent, "status": 200})
+    stored = await run_in_threadpool(_store, server, name, webhook, delivery, given, delivery_id, sender)
+    # Whoever signs has no key: the webhook itself is who has sent it.
+    by = sender or Sender(f"webhook:{name}", name, "webhook")
+    request.app.state.sends.count(by, [event_name for event_name, _ in stored])
+    return JSONResponse({"ids": [event_id for _, event_id in stored], "status": 200})
 
 
 def _webhook(server: Server, name: str) -> Webhook:
@@ -56,9 +61,18 @@ def _webhook(server: Server, name: str) -> Webhook:
 
 
 def _store(
-    server: Server, name: str, webhook: Webhook, delivery: Delivery, given: Any, delivery_id: str | None
-) -> list[str]:
+    server: Server,
+    name: str,
+    webhook: Webhook,
+    delivery: Delivery,
+    given: Any,
+    delivery_id: str | None,
+    sender: Sender | None,
+) -> list[tuple[str, str]]:
+    """Store the events; give the name and id of each."""
     events = events_of(webhook, name, given, delivery)
+    if sender is not None:
+        sender.require_scope(names_of(events))
     for position, event in enumerate(events):
         # A delivery that comes again is the same one: its events start nothing twice.
         if delivery_id and isinstance(event, dict) and not event.get("id"):
@@ -68,4 +82,5 @@ def _store(
     except EventInvalidError as error:
         raise ApiError(422, f"the webhook {name!r} makes no event of this: {error}", code=error.code) from error
     now = server.runtime.clock.now()
-    return Outbox(server.runtime).store([event.to_row(ids.new(now), now) for event in read])
+    stored = Outbox(server.runtime).store([event.to_row(ids.new(now), now) for event in read])
+    return list(zip([each.event.name for each in read], stored, strict=True))

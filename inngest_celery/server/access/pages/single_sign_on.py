@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -58,7 +60,7 @@ def arrive(request: Request, code: str = "", state: str = "", error: str = "", i
 
 def _user(request: Request, attempt: Attempt | None, code: str, state: str, error: str, iss: str | None) -> UserRow:
     server = server_of(request)
-    if attempt is None or state != attempt.state:
+    if attempt is None or not hmac.compare_digest(state.encode(), attempt.state.encode()):
         raise ApiError(401, "This attempt to log in was not begun here, or long ago. Begin again.", code="oidc_refused")
     if error or not code or (iss is not None and iss != server.settings.oidc_issuer):
         raise ApiError(401, f"The identity provider did not let you in ({error[:100]}).", code="oidc_refused")
