@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from celery import Celery
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from inngest_celery.masking.rules import Rule
+from inngest_celery.masking.sealed import Keyring, read_keys
 from inngest_celery.webhooks import Webhook
 
 PREFIX = "inngest_"
@@ -151,6 +153,24 @@ class Settings(BaseModel):
         description='What values of that claim mean: `{"jobs-admins": "admin"}`; the highest counts, and whoever has '
         "none is not let in. In the environment as JSON.",
     )
+    masking: list[Rule] = Field(
+        default_factory=list,
+        description="What of payloads is not to be seen: rules such as "
+        '`{"path": "event.data.card.number", "as": "last4"}`, see docs/masking.md. In the environment as JSON.',
+    )
+    masking_key: str | None = Field(
+        None, min_length=16, description="What masking as `hash` is keyed with: any text of 16 characters or more."
+    )
+    masking_reveal_to_apps: bool = Field(
+        False,
+        description="Whether whoever shows the signing key, as apps can, sees in the APIs what operators see. What "
+        "apps get to execute functions is never masked.",
+    )
+    secret_key: str = Field(
+        "",
+        description="What `Secret` values are sealed with: 32 bytes in base64 or hexadecimal. Several, separated by "
+        "commas: the first seals, all of them open.",
+    )
     pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
 
     @field_validator("dev", mode="before")
@@ -159,7 +179,21 @@ class Settings(BaseModel):
         # To SDKs the variable may also say where the development server is.
         return True if isinstance(value, str) and "://" in value else value
 
-    @field_validator("webhooks", "oidc_roles", "task_events", mode="before")
+    @field_validator("secret_key")
+    @classmethod
+    def _are_keys(cls, value: str) -> str:
+        read_keys(value)
+        return value
+
+    @model_validator(mode="after")
+    def _hashes_with_a_key(self) -> Settings:
+        if self.masking_key is None and any(rule.as_ == "hash" for rule in self.masking):
+            raise ValueError(
+                "a rule of inngest_masking masks as hash, and there is no key for it: set inngest_masking_key"
+            )
+        return self
+
+    @field_validator("webhooks", "oidc_roles", "task_events", "masking", mode="before")
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -197,6 +231,16 @@ class Settings(BaseModel):
     def signing_keys(self) -> list[str]:
         """The keys that are accepted, the one to sign with first; none for a development server."""
         return [] if self.dev else [key for key in (self.signing_key, self.signing_key_fallback) if key]
+
+    @property
+    def keyring(self) -> Keyring:
+        """What opens and seals secrets."""
+        return Keyring(tuple(read_keys(self.secret_key)))
+
+    @property
+    def masking_secret(self) -> bytes | None:
+        """The key of hashes that stand for masked values."""
+        return None if self.masking_key is None else self.masking_key.encode()
 
     @property
     def server_kind(self) -> str:
@@ -262,6 +306,10 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             known = ", ".join(PREFIX + field for field in sorted(Settings.model_fields))
             lines.append(f"{PREFIX}{name} is not a setting of inngest_celery. Known: {known}")
+        elif not name:
+            lines.append(problem["msg"])
+        elif name.endswith("_key"):
+            lines.append(f"{PREFIX}{name}: {problem['msg']}")
         else:
             lines.append(f"{PREFIX}{name}: {problem['msg']} (it is {problem['input']!r})")
     return "; ".join(lines)
