@@ -86,6 +86,8 @@ class Outbox:
         if self._runtime.sends_hints:
             # Known before anything is stored. That the broker answers is not: the event is kept all the same.
             self._runtime.broker_transport  # noqa: B018
+        for event in stored:
+            self._runtime.door.event(event)
         now = self._runtime.clock.now()
         hint_ms = self._runtime.settings.hint_timeout_ms
         routes = [
