@@ -9,7 +9,8 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -148,3 +149,13 @@ def _cipher(key: bytes) -> AESGCM:
 
 # Gives the keys of the app at hand, asked only when something is sealed or opened.
 keys: ContextVar[Callable[[], Keyring]] = ContextVar("inngest_secret_keys", default=lambda: Keyring(()))
+
+
+@contextmanager
+def used(given: Callable[[], Keyring]) -> Iterator[None]:
+    """Seal and open with these keys meanwhile."""
+    token = keys.set(given)
+    try:
+        yield
+    finally:
+        keys.reset(token)

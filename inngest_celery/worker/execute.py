@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,9 +14,11 @@ from inngest_celery.engine.decide import decide, record
 from inngest_celery.engine.report import Failure, Outcome
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.engine.time_limits import limits_of
+from inngest_celery.masking import sealed
 from inngest_celery.sdk.errors import SuspensionSwallowedError
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.function import Function
+from inngest_celery.sdk.secret import read_json
 from inngest_celery.sdk.session import InTransaction
 from inngest_celery.store import rows
 from inngest_celery.store.changes import Applied, Changes
@@ -70,7 +71,7 @@ class Executor:
             turns = RemoteTurns(self.runtime, claimed, function, task_id, slot)
         else:
             turns = NativeTurns(self.runtime, claimed, function, task_id, slot)
-        with self.leases.hold(claimed.job, slot) as hold:
+        with self.leases.hold(claimed.job, slot) as hold, sealed.used(self.runtime.keyring):
             turns.run(hold.switch)
         return turns.error
 
@@ -298,4 +299,4 @@ def _close(session: NativeSession) -> SuspensionSwallowedError | None:
 
 def _as_event(event: rows.Event) -> Event:
     # Stored events were checked when they came in.
-    return Event.model_construct(name=event.name, data=json.loads(event.data), id=event.external_id, ts=event.ts)
+    return Event.model_construct(name=event.name, data=read_json(event.data), id=event.external_id, ts=event.ts)

@@ -18,6 +18,7 @@ from inngest_celery.engine.door import Door, door_of
 from inngest_celery.engine.viewing import ROLES, Eyes, hidden_from
 from inngest_celery.flow.sentinels import url_of_broker
 from inngest_celery.masking import Masker
+from inngest_celery.masking.sealed import Keyring
 from inngest_celery.settings import Settings, SettingsError, settings_of
 from inngest_celery.store.database import Database
 from inngest_celery.worker.chores import Chores
@@ -61,6 +62,14 @@ class Runtime:
     @cached_property
     def settings(self) -> Settings:
         return settings_of(self.app)
+
+    def keyring(self) -> Keyring:
+        """Give what seals secrets and opens them."""
+        return self._keyring
+
+    @cached_property
+    def _keyring(self) -> Keyring:
+        return self.settings.keyring
 
     @cached_property
     def door(self) -> Door:
