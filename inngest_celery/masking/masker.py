@@ -140,19 +140,25 @@ class Masker:
     def value(self, value: Any, place: Place, event: str | None, function: str | None = None) -> Any:
         """Mask a value of parsed JSON in place, and give it."""
         message = value.get("message") if place == "error" and isinstance(value, dict) else None
-        for rule in self._for(event, function):
-            if rule.path is None:
-                value = rule.search(value)
-            elif rule.path.place == place:
-                steps = rule.path.steps
-                if place == "error" and not steps and isinstance(value, dict):
-                    # What kind of error it was is not hidden: it has to stay one.
-                    for name in value.keys() - {"name", "code"}:
-                        value[name] = rule.change(value[name])
-                else:
-                    value = change_at(value, steps, rule.change)
+        rules = self._for(event, function)
+        for rule in rules:
+            if rule.path is not None and rule.path.place == place:
+                value = self._at_path(rule, rule.path, value)
+        # Before patterns change the traceback: it is to be recognised in it.
         if isinstance(message, str) and isinstance(value, dict):
             _hide_in_stack(value, message)
+        for rule in rules:
+            if rule.path is None:
+                value = rule.search(value)
+        return value
+
+    @staticmethod
+    def _at_path(rule: _Compiled, path: Path, value: Any) -> Any:
+        if path.place != "error" or path.steps or not isinstance(value, dict):
+            return change_at(value, path.steps, rule.change)
+        # What kind of error it was is not hidden: it has to stay one.
+        for name in value.keys() - {"name", "code"}:
+            value[name] = rule.change(value[name])
         return value
 
     def _masked(self, text: str, place: Place, event: str | None, function: str | None) -> str:

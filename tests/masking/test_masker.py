@@ -92,6 +92,12 @@ def test_a_pattern_below_a_path() -> None:
     assert masked({"note": "a@b.cd x", "to": "a@b.cd"}, rule) == {"note": "[masked] x", "to": "a@b.cd"}
 
 
+def test_a_message_that_two_rules_hide_does_not_stand_in_the_traceback() -> None:
+    error = {"name": "E", "message": "why a@b.cd", "stack": "E: why a@b.cd"}
+    shown = masked(error, {"pattern": "email"}, {"path": "error.message"}, place="error")
+    assert shown == {"name": "E", "message": "[masked]", "stack": "E: [masked]"}
+
+
 def test_the_last_four_and_hashes() -> None:
     last4 = {"path": "data.*", "as": "last4"}
     assert masked({"a": "4242 4242", "b": 12345678, "c": "1234567", "d": [1]}, last4) == {
