@@ -51,6 +51,7 @@ from inngest_celery.sdk.errors import (
     RegistrationFailedError,
     RetryAfterError,
     RunSkippedError,
+    SecretError,
     SendEventsError,
     SigningKeyMissingError,
     SigVerificationFailedError,
@@ -71,6 +72,7 @@ from inngest_celery.sdk.group import Group, GroupSync, ParallelMode
 from inngest_celery.sdk.legacy import Legacy
 from inngest_celery.sdk.memos import StepMemos
 from inngest_celery.sdk.middleware import Middleware, MiddlewareSync, TransformOutputResult
+from inngest_celery.sdk.secret import Secret
 from inngest_celery.sdk.serializer import PydanticSerializer, Serializer
 from inngest_celery.sdk.step import Step, StepSync
 from inngest_celery.sdk.types import JSON, Streaming
@@ -116,6 +118,8 @@ __all__ = [
     "RegistrationFailedError",
     "RetryAfterError",
     "RunSkippedError",
+    "Secret",
+    "SecretError",
     "SendEventsError",
     "SendEventsResult",
     "Serializer",

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from celery import Celery
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inngest_celery.keeping import KeepRule
+from inngest_celery.masking.rules import Rule
+from inngest_celery.masking.sealed import SecretKeys, read_keys
 from inngest_celery.webhooks import Webhook
 
 PREFIX = "inngest_"
@@ -127,7 +129,6 @@ class Settings(BaseModel):
     )
     encryption_keys: list[str] = Field(
         default_factory=list,
-        json_schema_extra={"secret": True},
         description="Keys that payloads are encrypted with in the database, each `name:<base64 of 32 bytes>`, "
         "`name:file:<path>` or `name:python:<module.function>`. The first encrypts, all decrypt. In the environment "
         "as JSON.",
@@ -186,6 +187,24 @@ class Settings(BaseModel):
         description="A secret that the audit log is chained with, the same for all processes; several, separated by "
         "commas, while it is changed: the newest first.",
     )
+    masking: list[Rule] = Field(
+        default_factory=list,
+        description="What of payloads is not to be seen: rules such as "
+        '`{"path": "event.data.card.number", "as": "last4"}`, see docs/masking.md. In the environment as JSON.',
+    )
+    masking_key: str | None = Field(
+        None, min_length=16, description="What masking as `hash` is keyed with: any text of 16 characters or more."
+    )
+    masking_reveal_to_apps: bool = Field(
+        False,
+        description="Whether whoever shows the signing key, as apps can, sees in the APIs what operators see. What "
+        "apps get to execute functions is never masked.",
+    )
+    secret_key: str = Field(
+        "",
+        description="What `Secret` values are sealed with: 32 bytes in base64 or hexadecimal. Several, separated by "
+        "commas: the first seals, all of them open.",
+    )
     pool_size: int = Field(5, ge=1, description="Database connections that one process keeps.")
 
     @field_validator("dev", mode="before")
@@ -194,7 +213,23 @@ class Settings(BaseModel):
         # To SDKs the variable may also say where the development server is.
         return True if isinstance(value, str) and "://" in value else value
 
-    @field_validator("webhooks", "oidc_roles", "task_events", "encryption_keys", "retention", "subjects", mode="before")
+    @field_validator("secret_key")
+    @classmethod
+    def _are_keys(cls, value: str) -> str:
+        read_keys(value)
+        return value
+
+    @model_validator(mode="after")
+    def _hashes_with_a_key(self) -> Settings:
+        if self.masking_key is None and any(rule.as_ == "hash" for rule in self.masking):
+            raise ValueError(
+                "a rule of inngest_masking masks as hash, and there is no key for it: set inngest_masking_key"
+            )
+        return self
+
+    @field_validator(
+        "webhooks", "oidc_roles", "task_events", "encryption_keys", "retention", "subjects", "masking", mode="before"
+    )
     @classmethod
     def _read_json(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -251,6 +286,16 @@ class Settings(BaseModel):
     def audit_keys(self) -> list[str]:
         """The keys of the audit log, the one to use first."""
         return [key.strip() for key in self.audit_key.split(",") if key.strip()]
+
+    @property
+    def secret_keys(self) -> SecretKeys:
+        """What opens and seals secrets."""
+        return SecretKeys(tuple(read_keys(self.secret_key)))
+
+    @property
+    def masking_secret(self) -> bytes | None:
+        """The key of hashes that stand for masked values."""
+        return None if self.masking_key is None else self.masking_key.encode()
 
     @property
     def server_kind(self) -> str:
@@ -316,12 +361,13 @@ def _explain(error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             known = ", ".join(PREFIX + field for field in sorted(Settings.model_fields))
             lines.append(f"{PREFIX}{name} is not a setting of inngest_celery. Known: {known}")
+        elif not name:
+            lines.append(problem["msg"])
         else:
-            shown = "" if _is_secret(str(problem["loc"][0])) else f" (it is {problem['input']!r})"
+            shown = "" if _holds_secrets(str(problem["loc"][0])) else f" (it is {problem['input']!r})"
             lines.append(f"{PREFIX}{name}: {problem['msg']}{shown}")
     return "; ".join(lines)
 
 
-def _is_secret(field: str) -> bool:
-    extra = Settings.model_fields[field].json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("secret"))
+def _holds_secrets(field: str) -> bool:
+    return field.endswith(("_key", "_key_fallback", "_keys", "_secret")) or field == "webhooks"

@@ -77,6 +77,7 @@ class RunChoice:
     events: tuple[str, ...]
     times: Times
     where: str | None
+    unmasked: bool = False
 
     @property
     def is_everything(self) -> bool:
@@ -89,6 +90,7 @@ class RunChoice:
         Raises:
             FunctionNotRegisteredError, AppNotRegisteredError: there is none of that id.
         """
+        from inngest_celery.engine.viewing import AS_STORED
         from inngest_celery.store.listing import RunFilter
         from inngest_celery.store.rows import RunStatus
         from inngest_celery.worker.selecting import Selection, function_ids
@@ -101,7 +103,7 @@ class RunChoice:
             function_ids=function_ids(runtime, self.functions, self.apps),
             event_names=self.events,
         )
-        return Selection(wanted, self.where)
+        return Selection(wanted, self.where, AS_STORED if self.unmasked else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,15 @@ class EventChoice:
     internal: bool
     times: Times
     where: str | None
+    unmasked: bool = False
 
     def selection(self, runtime: Runtime) -> EventSelection:
+        from inngest_celery.engine.viewing import AS_STORED
         from inngest_celery.worker.selecting import EventSelection
 
         since, until = self.times.at(runtime.clock.now())
-        return EventSelection(self.names, since, until, self.internal, self.where)
+        eyes = AS_STORED if self.unmasked else None
+        return EventSelection(self.names, since, until, self.internal, self.where, eyes)
 
 
 _TIMES = (

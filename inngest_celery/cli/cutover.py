@@ -116,11 +116,11 @@ def report(target: HasApp, name: str, limit: int, as_json: bool) -> None:
     The exit status is 1 if they ever did. Each comparison is a run, which `runs get` shows whole.
     """
     from inngest_celery.cli import output
-    from inngest_celery.worker.runs import Runs
+    from inngest_celery.worker.runs import Runs, seen
 
     with runtime_for(target) as runtime:
         comparison = _named(runtime.app, name).comparison
-        runs = Runs(runtime.app).list(function_id=comparison.id, limit=limit)
+        runs = [seen(runtime.eyes, each) for each in Runs(runtime.app).list(function_id=comparison.id, limit=limit)]
     verdicts, paths, examples = Counter[str](), Counter[str](), dict[str, str]()
     for run in runs:
         found = run.output if run.ended and isinstance(run.output, dict) else {}

@@ -86,8 +86,9 @@ def show(target: HasApp, event_id: str, as_json: bool) -> None:
     with runtime_for(target) as runtime, runtime.database.autocommit() as connection:
         event = event_rows.get(connection, event_id)
         started = runs.of_event(connection, event_id)
-    if event is None:
-        raise EventNotFoundError(event_id)
+        if event is None:
+            raise EventNotFoundError(event_id)
+        event, started = runtime.eyes.event(event), [runtime.eyes.run(run, event.name) for run in started]
     if as_json:
         output.print_json({**event_shape(event), "runs": [run_shape(run) for run in started]})
     else:

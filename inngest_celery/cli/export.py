@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from inngest_celery.cli.access import recorded
 from inngest_celery.cli.choosing import EventChoice, RunChoice, choosing_events, choosing_runs
 from inngest_celery.cli.group import HasApp, runtime_for
 
 if TYPE_CHECKING:
+    from inngest_celery.store.rows import Run
     from inngest_celery.worker.runtime import Runtime
-    from inngest_celery.worker.selecting import Selection
+    from inngest_celery.worker.selecting import Selection, Slice
 
 _output = click.option(
     "-o",
@@ -22,6 +26,9 @@ _output = click.option(
     default="-",
     metavar="FILE",
     help="Where to; standard output, if left out. The file is there once all is in it.",
+)
+_unmasked = click.option(
+    "--unmasked", is_flag=True, help="Write what inngest_masking hides, but secrets; it is noted in the log of actions."
 )
 # What is exported so far, how many of it were looked at.
 Lines = Iterator[tuple[list[dict[str, Any]], int]]
@@ -42,10 +49,12 @@ def export() -> None:
 @export.command("runs")
 @choosing_runs
 @_output
+@_unmasked
 @click.pass_obj
-def runs_(target: HasApp, choice: RunChoice, out: IO[str]) -> None:
+def runs_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> None:
     """Write runs with their outputs."""
-    with runtime_for(target) as runtime:
+    choice = replace(choice, unmasked=unmasked)
+    with runtime_for(target) as runtime, _noted(runtime, unmasked=unmasked):
         chosen = choice.selection(runtime)
         _write(_runs(runtime, chosen), out, _number(runtime, chosen))
 
@@ -53,10 +62,12 @@ def runs_(target: HasApp, choice: RunChoice, out: IO[str]) -> None:
 @export.command("steps")
 @choosing_runs
 @_output
+@_unmasked
 @click.pass_obj
-def steps_(target: HasApp, choice: RunChoice, out: IO[str]) -> None:
+def steps_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> None:
     """Write the steps of the runs that are chosen, each with its run's id and function's."""
-    with runtime_for(target) as runtime:
+    choice = replace(choice, unmasked=unmasked)
+    with runtime_for(target) as runtime, _noted(runtime, unmasked=unmasked):
         chosen = choice.selection(runtime)
         _write(_steps(runtime, chosen), out, _number(runtime, chosen))
 
@@ -64,14 +75,16 @@ def steps_(target: HasApp, choice: RunChoice, out: IO[str]) -> None:
 @export.command("events")
 @choosing_events
 @_output
+@_unmasked
 @click.pass_obj
-def events_(target: HasApp, choice: EventChoice, out: IO[str]) -> None:
+def events_(target: HasApp, choice: EventChoice, out: IO[str], unmasked: bool) -> None:
     """Write events with their data."""
     from inngest_celery.cli.shapes import event_shape
     from inngest_celery.store import events
     from inngest_celery.worker.selecting import event_slices
 
-    with runtime_for(target) as runtime:
+    choice = replace(choice, unmasked=unmasked)
+    with runtime_for(target) as runtime, _noted(runtime, unmasked=unmasked):
         chosen = choice.selection(runtime)
         with runtime.database.autocommit() as connection:
             number = events.count(
@@ -101,17 +114,34 @@ def _steps(runtime: Runtime, chosen: Selection) -> Lines:
     from inngest_celery.store import runs
     from inngest_celery.worker.selecting import slices
 
-    for part in slices(runtime, chosen):
+    eyes = chosen.eyes or runtime.eyes
+    for part in slices(runtime, chosen, with_events=True):
         with runtime.database.autocommit() as connection:
             found = runs.steps_of(connection, [run.id for run in part.runs])
         yield (
             [
-                {"run_id": run.id, "function_id": run.function_id, **step_shape(step)}
+                {
+                    "run_id": run.id,
+                    "function_id": run.function_id,
+                    **step_shape(eyes.step(step, run.function_id, _started_by(part, run))),
+                }
                 for run in part.runs
                 for step in found.get(run.id, ())
             ],
             part.looked_at,
         )
+
+
+def _started_by(part: Slice, run: Run) -> str | None:
+    event = part.events.get(run.event_id)
+    return None if event is None else event.name
+
+
+def _noted(runtime: Runtime, *, unmasked: bool) -> AbstractContextManager[object]:
+    """Note it in the log of actions, if more is written than anybody sees."""
+    return (
+        recorded(runtime, "export.unmasked", click.get_current_context().info_name or "") if unmasked else nullcontext()
+    )
 
 
 def _number(runtime: Runtime, chosen: Selection) -> int:

@@ -28,6 +28,7 @@ def invoke(target: HasApp, function_id: str, data: str, waits: bool, timeout: fl
     """
     from inngest_celery.cli import waiting
     from inngest_celery.worker import invoking
+    from inngest_celery.worker.runs import seen
 
     given = read_object(data, "--data")
     with runtime_for(target) as runtime:
@@ -36,6 +37,6 @@ def invoke(target: HasApp, function_id: str, data: str, waits: bool, timeout: fl
         if not waits:
             return
         # By its event: there is no run yet, and with a debounce it is another call's.
-        run = waiting.wait(runtime, called.event_id, timeout)
+        run = seen(runtime.eyes, waiting.wait(runtime, called.event_id, timeout))
     waiting.print_end(run, as_json=as_json)
     waiting.exit_for(run.status)

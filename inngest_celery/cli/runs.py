@@ -92,8 +92,9 @@ def show(target: HasApp, run_id: str, as_json: bool) -> None:
 
     with runtime_for(target) as runtime:
         history, now = history_of(runtime.database, run_id), runtime.clock.now()
-    if history is None:
-        raise RunNotFoundError(run_id)
+        if history is None:
+            raise RunNotFoundError(run_id)
+        history = runtime.eyes.history(history)
     if as_json:
         output.print_json(run_view.as_json(history))
     else:
@@ -155,9 +156,10 @@ def wait(target: HasApp, run_id: str, timeout: float | None, as_json: bool) -> N
     if it did not end in time.
     """
     from inngest_celery.cli import waiting
+    from inngest_celery.worker.runs import seen
 
     with runtime_for(target) as runtime:
-        run = waiting.wait(runtime, run_id, timeout)
+        run = seen(runtime.eyes, waiting.wait(runtime, run_id, timeout))
     waiting.print_end(run, as_json=as_json)
     waiting.exit_for(run.status)
 

@@ -40,7 +40,7 @@ def _histories(runtime: Runtime, run_id: str, timeout: float | None) -> Iterator
         history = history_of(runtime.database, run_id)
         if history is None:
             raise RunNotFoundError(run_id)
-        yield history
+        yield runtime.eyes.history(history)
         if RunStatus(history.run.status).ended:
             return
         if give_up_at is not None and time.monotonic() + _POLL_S > give_up_at:

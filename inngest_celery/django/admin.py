@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,8 @@ from django.utils.safestring import SafeString
 
 from inngest_celery.django.models import Event, Run, Step
 from inngest_celery.django.projects import project_app
+from inngest_celery.engine.viewing import AS_STORED, Eyes
+from inngest_celery.store import rows
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.runtime import runtime_of
 
@@ -93,6 +96,19 @@ def _dashboard(path: str) -> SafeString | str:
     return format_html('<a href="{}/{}">{}</a>', root.rstrip("/"), path, path) if root else "–"
 
 
+def _eyes() -> Eyes:
+    """Give those of somebody who may only look: Django's permissions say nothing of masked values."""
+    app = project_app()
+    return AS_STORED if app is None else runtime_of(app).eyes
+
+
+_RUN = rows.Run("", "", "", None, 0, 0)
+
+
+def _memo(step: Step, run: Run) -> str:
+    return _eyes().memo(step.memo, step.op, run.function_id)
+
+
 @admin.register(Run)
 class RunAdmin(ReadOnly):
     """The runs, the newest first."""
@@ -101,8 +117,8 @@ class RunAdmin(ReadOnly):
     list_filter = (ByStatus, ByFunction)
     search_fields = ("=id",)
     search_help_text = "A run's id"
-    readonly_fields = ("created", "started", "ended", "steps", "dashboard")
-    fields = ("id", "function_id", "status", "reason", "event", *readonly_fields, "output")
+    readonly_fields = ("created", "started", "ended", "steps", "dashboard", "result")
+    fields = ("id", "function_id", "status", "reason", "event", *readonly_fields)
 
     @admin.display(description="created")
     def created(self, run: Run) -> datetime.datetime | None:
@@ -120,11 +136,19 @@ class RunAdmin(ReadOnly):
     def dashboard(self, run: Run) -> SafeString | str:
         return _dashboard(f"runs/{run.pk}")
 
+    @admin.display(description="output")
+    def result(self, run: Run) -> str:
+        if run.output is None:
+            return "–"
+        return (
+            _eyes().run(replace(_RUN, function_id=run.function_id, status=run.status, output=run.output)).output or "–"
+        )
+
     @admin.display(description="steps")
     def steps(self, run: Run) -> SafeString | str:
-        rows: Sequence[Step] = list(Step.objects.filter(run_id=run.pk).order_by("seq", "ended_at")[:1000])
-        lines = ((row.seq, row.name, "failed" if row.failed else "done", row.memo[:500]) for row in rows)
-        return format_html_join("\n", "<div>{}. {}: {} <code>{}</code></div>", lines) if rows else "–"
+        steps: Sequence[Step] = list(Step.objects.filter(run_id=run.pk).order_by("seq", "ended_at")[:1000])
+        lines = ((row.seq, row.name, "failed" if row.failed else "done", _memo(row, run)[:500]) for row in steps)
+        return format_html_join("\n", "<div>{}. {}: {} <code>{}</code></div>", lines) if steps else "–"
 
 
 @admin.register(Step)
@@ -134,6 +158,8 @@ class StepAdmin(ReadOnly):
     list_display = ("name", "op", "run", "failed", "attempt", "ended")
     list_display_links = None
     list_select_related = ("run",)
+    # A run's page has it as it may be seen.
+    exclude = ("memo",)
     search_fields = ("=run__id",)
     search_help_text = "A run's id"
 
@@ -149,8 +175,12 @@ class EventAdmin(ReadOnly):
     list_display = ("id", "name", "received", "dashboard")
     search_fields = ("=id", "=name")
     search_help_text = "An event's id or name"
-    readonly_fields = ("received", "dashboard")
-    fields = ("id", "name", "received", "dashboard", "data")
+    readonly_fields = ("received", "dashboard", "payload")
+    fields = ("id", "name", "received", "dashboard", "payload")
+
+    @admin.display(description="data")
+    def payload(self, event: Event) -> str:
+        return _eyes().event(rows.Event(event.pk, event.name, "", event.data, 0, 0)).data
 
     @admin.display(description="received")
     def received(self, event: Event) -> datetime.datetime | None:

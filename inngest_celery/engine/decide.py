@@ -18,6 +18,7 @@ from inngest_celery.engine.time_limits import limits_of
 from inngest_celery.engine.turn import Turn
 from inngest_celery.engine.waiting import wait_for
 from inngest_celery.opcodes import Opcode
+from inngest_celery.sdk.jsonable import encode
 from inngest_celery.store.changes import Changes, RunEnd, SignalWait
 from inngest_celery.store.events import route_job
 from inngest_celery.store.outcomes import number
@@ -231,7 +232,7 @@ def _invoke(turn: Turn, changes: Changes, plan: Plan) -> None:
     }
     # The same step always makes the same event: planning it twice invokes once.
     event_id = ids.derived(ids.time_of(turn.run.id), turn.run.id, plan.key, INVOKED)
-    _send(turn, changes, Event(event_id, INVOKED, event_id, json.dumps(data), turn.now, turn.now))
+    _send(turn, changes, Event(event_id, INVOKED, event_id, encode(data), turn.now, turn.now))
 
 
 def _named_wait(turn: Turn, plan: Plan, event_name: str, expires_at: int) -> Wait:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from inngest_celery.engine import expressions
 from inngest_celery.engine.cancelling import cancel_run
 from inngest_celery.engine.terms import Terms
+from inngest_celery.engine.viewing import Eyes
 from inngest_celery.engine.waiting import as_variable
 from inngest_celery.store import cancellations, events, jobs
 from inngest_celery.store.cancellations import Cancellation
@@ -38,13 +39,14 @@ def job_of(cancellation: Cancellation, *, now: int, hint_ms: int, queue: str) ->
     )
 
 
-def carry_on(connection: sa.Connection, terms: Terms, job: Job, now: int) -> tuple[list[Job], bool]:
+def carry_on(connection: sa.Connection, terms: Terms, job: Job, now: int, eyes: Eyes) -> tuple[list[Job], bool]:
     """Look at the next slice of runs.
 
     Args:
         connection: in a transaction: what is cancelled, and that it was, are committed together.
         job: leased to this worker.
         now: milliseconds.
+        eyes: whose they are that asked for it; the expression sees events as they do.
 
     Returns:
         The jobs that are due now, and whether there is more to do under the same job.
@@ -60,7 +62,7 @@ def carry_on(connection: sa.Connection, terms: Terms, job: Job, now: int) -> tup
     cancelled = 0
     for run in runs:
         event = started_by.get(run.event_id)
-        if event is not None and not applies(event):
+        if event is not None and not applies(eyes.event(event)):
             continue
         reason = f"cancelled by request {cancellation.id}"
         told = cancel_run(connection, run.id, reason, now=now, hint_ms=terms.hint_ms, route_queue=terms.route_queue)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from inngest_celery.masking import sealed
+from inngest_celery.masking.sealed import SecretKeys
 from inngest_celery.sdk import celery_options as celery_options_rules
 from inngest_celery.sdk import config, durations, effects, environment, legacy, limits, rules
 from inngest_celery.sdk.effects import Blocking, Effect, Work
@@ -201,13 +203,21 @@ class Inngest:
 
         Mirrors https://www.inngest.com/docs/reference/python/client/send
         """
-        return await effects.run_async(self._sending(events, skip_middleware, session))
+        with sealed.used(self._secret_keys):
+            return await effects.run_async(self._sending(events, skip_middleware, session))
 
     def send_sync(
         self, events: Event | list[Event], *, skip_middleware: bool = False, session: object | None = None
     ) -> list[str]:
         """As :meth:`send`, for code that is not async."""
-        return effects.run_sync(self._sending(events, skip_middleware, session))
+        with sealed.used(self._secret_keys):
+            return effects.run_sync(self._sending(events, skip_middleware, session))
+
+    def _secret_keys(self) -> SecretKeys:
+        """Give what seals secrets; asked only where there is one."""
+        from inngest_celery.worker.runtime import runtime_of
+
+        return runtime_of(self.celery).secret_keys()
 
     def _sending(self, events: Event | list[Event], skip_middleware: bool, session: object | None) -> Work[list[str]]:
         if session is not None and self.sends_over_http:

@@ -23,6 +23,7 @@ Exception
     ├── TransactionMisusedError        a transactional step's body has ended, or wanted to end, the transaction
     ├── RateLimitedError               a Celery task was called beyond its rate limit, and dropped
     ├── CostInvalidError               what a step says that it cost is no number from 0 up
+    ├── SecretError                    a Secret cannot be sealed, or not be opened: a key is missing
     ├── OutputUnserializableError      a step or function returned what JSON cannot hold
     ├── BodyInvalidError, FunctionNotFoundError, HeaderMissingError, QueryParamMissingError,
     │   RegistrationFailedError, SigVerificationFailedError, UnknownError
@@ -71,6 +72,8 @@ class ErrorCode(enum.StrEnum):
     REPLACES_INVALID = "replaces_invalid"
     RETRY_AFTER_ERROR = "retry_after_error"
     SCHEDULE_INVALID = "schedule_invalid"
+    SECRET_KEY_MISSING = "secret_key_missing"
+    SECRET_UNREADABLE = "secret_unreadable"
     SEND_EVENT_FAILED = "send_event_failed"
     SERVER_KIND_MISMATCH = "server_kind_mismatch"
     SIGNING_KEY_UNSPECIFIED = "signing_key_unspecified"
@@ -261,6 +264,18 @@ class OutputUnserializableError(Error):
 
     code: str = ErrorCode.OUTPUT_UNSERIALIZABLE
     is_retriable = False
+
+
+class SecretError(Error):
+    """A secret cannot be sealed, or not be opened.
+
+    Attributes:
+        code: ``secret_key_missing`` or ``secret_unreadable``. The message says which setting to look at.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class NonRetriableError(Error):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 
 from inngest_celery.sdk.errors import OutputUnserializableError
+from inngest_celery.sdk.secret import Secret, seal
 
 
 def encode(value: object) -> str:
@@ -15,7 +16,14 @@ def encode(value: object) -> str:
     Raises:
         TypeError, ValueError: JSON cannot hold it; :func:`find_problem` tells why.
     """
-    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_sealed)
+
+
+def _sealed(value: object) -> object:
+    """Give what stands for a secret; asked only for what JSON does not know."""
+    if isinstance(value, Secret):
+        return seal(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def find_problem(value: object) -> str | None:
@@ -71,6 +79,8 @@ def _problems(value: object, path: str, parents: tuple[int, ...]) -> Iterator[st
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _problems(item, f"{path}[{index}]", (*parents, id(value)))
+    elif isinstance(value, Secret):
+        yield from _problems(value.get_secret_value(), path, (*parents, id(value)))
     elif isinstance(value, float) and not math.isfinite(value):
         yield f"the number {value} at {path}"
     elif isinstance(value, str):

@@ -7,13 +7,18 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar, TypeVarTuple
 
+from pydantic import InstanceOf
 from typing_extensions import TypeAliasType
+
+from inngest_celery.sdk.secret import Secret
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 # Not recursive on purpose: a type checker could not assign dict[str, list[int]] to an invariant recursive alias.
-JSON = TypeAliasType("JSON", bool | int | float | str | Mapping[str, object] | Sequence[object] | None)
+JSON = TypeAliasType(
+    "JSON", bool | int | float | str | Mapping[str, object] | Sequence[object] | InstanceOf[Secret[Any]] | None
+)
 
 Logger: TypeAlias = "logging.Logger | logging.LoggerAdapter[Any]"
 

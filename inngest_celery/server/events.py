@@ -152,6 +152,10 @@ def call_for_run(
     row = _call(function, {"data": data}, now, trace, run_id)
     if key is not None:
         row.external_id = f"call:{function.id}:{key}"
+        # What was stored before was masked, and is compared with it.
+        server.runtime.door.event(row)
+        data = json.loads(row.data)
+        del data["_inngest"]
         with server.runtime.database.autocommit() as connection:
             before = runs.of_key(connection, event_key(function.id, row), now)
             said = events.get(connection, before.event_id) if before else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Annotated
 
@@ -18,10 +18,15 @@ VERSION = metadata.version("inngest-celery")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server: what it serves, and how."""
+    """A server: what it serves, and how.
+
+    Attributes:
+        request: the one that it is asked by now, if it is asked by one.
+    """
 
     runtime: Runtime
     options: Options
+    request: HTTPConnection | None = None
 
     @property
     def settings(self) -> Settings:
@@ -40,7 +45,7 @@ def server_of(request: HTTPConnection) -> Server:
 
 
 def _server(request: Request) -> Server:
-    return server_of(request)
+    return replace(server_of(request), request=request)
 
 
 Serving = Annotated[Server, Depends(_server)]

@@ -198,7 +198,8 @@ class Database:
         return engine
 
     def _connect_server(self, usually: str) -> sa.Engine:
-        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800}
+        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800, "hide_parameters": True}
+        # Else an error's text, which is logged, holds the payload that could not be stored.
         options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": usually}
         if self.dialect == "postgresql":
             # To compile a statement costs more than any of ours takes, and PostgreSQL does it where it expects much.
@@ -214,7 +215,9 @@ class Database:
     def _connect_sqlite(self) -> sa.Engine:
         if self.url.database and self.url.database != ":memory:":
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(self.url, connect_args={"timeout": 30, "check_same_thread": False})
+        engine = sa.create_engine(
+            self.url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False}
+        )
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _record: object) -> None:

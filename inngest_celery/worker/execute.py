@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,9 +14,11 @@ from inngest_celery.engine.decide import decide, record
 from inngest_celery.engine.report import Failure, Outcome
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.engine.time_limits import limits_of
+from inngest_celery.masking import sealed
 from inngest_celery.sdk.errors import SuspensionSwallowedError
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.function import Function
+from inngest_celery.sdk.secret import read_json
 from inngest_celery.sdk.session import InTransaction
 from inngest_celery.store import rows
 from inngest_celery.store.changes import Applied, Changes
@@ -33,7 +34,7 @@ from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.spans import Enter
 from inngest_celery.worker.tracing import trace_in_place
 from inngest_celery.worker.transactions import Recorded, TransactionalStep
-from inngest_celery.worker.turns import Turns, shown
+from inngest_celery.worker.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Executor:
             turns = RemoteTurns(self.runtime, claimed, function, task_id, slot)
         else:
             turns = NativeTurns(self.runtime, claimed, function, task_id, slot)
-        with self.leases.hold(claimed.job, slot) as hold:
+        with self.leases.hold(claimed.job, slot) as hold, sealed.used(self.runtime.secret_keys):
             turns.run(hold.switch)
         return turns.error
 
@@ -166,14 +167,14 @@ class NativeTurns(Turns):
                 inside = session.transaction_of(key)
                 if inside is not None:
                     return self._transact(inside, key, attempt, task_id, enter)
-                return session.execute(key, attempt, task_id, enter)
+                return self._guarded(session.execute(key, attempt, task_id, enter))
 
-            return self._spans.attempt(key, session.name_of(key), attempt, execute, _failed)
+            return self._spans.attempt(key, session.name_of(key), attempt, execute, self._failed)
 
         crash_point("before_body")
         if self._job is self._own_job and self._job.key == key:
             outcome = body(self._task_id)
-            self.error = outcome.error
+            self.error, _ = self._seen_error(outcome.failure, outcome.error)
         else:
             outcome = trace_in_place(
                 self._runtime.app,
@@ -185,10 +186,17 @@ class NativeTurns(Turns):
                 attempt=attempt,
                 message=self._job.message,
                 body=body,
-                show=shown,
+                show=self._seen,
             )
         crash_point("after_body")
         return outcome
+
+    def _failed(self, outcome: Outcome) -> tuple[Failure | None, BaseException | None]:
+        """Say for a span what an attempt has failed with."""
+        if outcome.failure is None:
+            return None, outcome.error
+        shown = self._runtime.eyes.failure(outcome.failure, self._run.function_id, self._event.name)
+        return shown, self._seen_error(outcome.failure, outcome.error)[0]
 
     def _transact(self, inside: InTransaction, key: str, attempt: int, task_id: str, enter: Enter | None) -> Outcome:
         """Run a step's body in the transaction that records its outcome."""
@@ -196,8 +204,8 @@ class NativeTurns(Turns):
         step = TransactionalStep(
             runtime=self._runtime,
             inside=inside,
-            execute=lambda: session.execute(key, attempt, task_id, enter),
-            failed=lambda error: session.failed(key, attempt, task_id, error),
+            execute=lambda: self._guarded(session.execute(key, attempt, task_id, enter)),
+            failed=lambda error: self._guarded(session.failed(key, attempt, task_id, error)),
             record=self._record,
         )
         if database.dialect == "sqlite":
@@ -213,7 +221,7 @@ class NativeTurns(Turns):
         """Say what such a step's transaction is to write; with what is over and not recorded yet, a sleep say."""
         report = self._session.standing_with([*self._unrecorded, outcome])
         report.parallel = report.parallel or not self._alone
-        return record(self._turn(), report)
+        return self._runtime.door.changes(record(self._turn(), report))
 
     def _hear(self, outcome: Outcome) -> None:
         """Let the function go on with what a step gave, if it has given anything yet."""
@@ -250,7 +258,7 @@ class NativeTurns(Turns):
     def _checkpoint(self, outcomes: list[Outcome]) -> Applied:
         """Write what happened."""
         session = self._session
-        report = session.report(outcomes)
+        report = self._runtime.door.report(session.report(outcomes), self._run.function_id, self._event.name)
         report.parallel = report.parallel or not self._alone
         self._alone = not report.parallel
         changes = decide(self._turn(), report)
@@ -262,7 +270,7 @@ class NativeTurns(Turns):
                 report.output, report.failure, report.plans = None, failure_of(swallowed), []
                 changes = decide(self._turn(), report)
         if report.failure is not None and self.error is None:
-            self.error = session.raised
+            self.error, _ = self._seen_error(report.failure, session.raised)
         return self._write(changes, outcomes)
 
     def _take_news(self) -> None:
@@ -275,10 +283,6 @@ class NativeTurns(Turns):
         else:
             _close(self._session)
             self._session = self._open()
-
-
-def _failed(outcome: Outcome) -> tuple[Failure | None, BaseException | None]:
-    return outcome.failure, outcome.error
 
 
 def _keeps(changes: Changes) -> bool:
@@ -295,4 +299,4 @@ def _close(session: NativeSession) -> SuspensionSwallowedError | None:
 
 def _as_event(event: rows.Event) -> Event:
     # Stored events were checked when they came in.
-    return Event.model_construct(name=event.name, data=json.loads(event.data), id=event.external_id, ts=event.ts)
+    return Event.model_construct(name=event.name, data=read_json(event.data), id=event.external_id, ts=event.ts)

@@ -123,6 +123,7 @@ def _begin(runtime: Runtime, beginning: Beginning) -> Begun:
     data = {**beginning.data, "domain": beginning.origin}
     config, app_id = endpoints.config_of(data, beginning.retries), endpoints.app_of(data)
     event = _event(beginning, now)
+    runtime.door.event(event)
     with runtime.database.transaction() as connection:
         function = _registered(connection, runtime, config, app_id, beginning, now)
         existing = runs.get(connection, beginning.run_id)
@@ -164,6 +165,8 @@ def report(runtime: Runtime, run_id: str, ops: Sequence[Op]) -> bool:
     held = _held(runtime, run_id)
     until = now + runtime.settings.endpoint_lease_ms
     done = None if any(is_of_function(op) for op in ops) else outcomes_of(ops, now)
+    for outcome in done or ():
+        runtime.door.outcome(outcome, held.run.function_id, held.event.name)
     if any(limits.too_large(outcome) for outcome in done or ()):
         raise StepTooLargeError(f"a step's output may have {limits.STEP_BYTES} bytes; return a reference to the data")
     # A run with too many steps is ended here: refused, it would be reported again and again.
@@ -172,6 +175,7 @@ def report(runtime: Runtime, run_id: str, ops: Sequence[Op]) -> bool:
         return counts or _is_known(runtime, run_id, ops)
     steps = [step_of(outcome, run_id, queued_at=now, worker=None) for outcome in done]
     deferred = defers_of(ops, run_id, now)
+    runtime.door.report(Report(defers=deferred), held.run.function_id, held.event.name)
     held_job = extending.Held(run_id, _START, _FENCE)
     recorded = extending.extend(runtime.database, held_job, steps, deferred, until=until)
     return recorded or _is_known(runtime, run_id, ops)
@@ -248,7 +252,7 @@ def _hand_over(runtime: Runtime, held: _Held, job: Job, ops: Sequence[Op], now: 
     """Decide on what the app cannot go on with, and write it; false if the app does not hold the run any more."""
     with runtime.database.autocommit() as connection:
         memos = runs.memos(connection, held.run.id)
-    report = _read(held, job, memos, ops, now)
+    report = runtime.door.report(_read(held, job, memos, ops, now), held.run.function_id, held.event.name)
     applied = _write(runtime, held, job, report, now)
     if applied.conflict is not None:
         report.failure = signal_conflict(applied.conflict)
@@ -306,7 +310,7 @@ def _write(runtime: Runtime, held: _Held, job: Job, report: Report, now: int) ->
     if changes.again is not None:
         # The same row, but the app's no more: a report that comes twice is no second attempt.
         changes.again.fence += 1
-    return checkpoint.apply(runtime.database, changes, waiting.matches)
+    return checkpoint.apply(runtime.database, runtime.door.changes(changes), waiting.matches)
 
 
 def _is_known(runtime: Runtime, run_id: str, ops: Sequence[Op]) -> bool:

@@ -21,6 +21,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.drivers.native.failures import failure_of
 from inngest_celery.engine.announcing import announced
 from inngest_celery.engine.report import Failure
+from inngest_celery.opcodes import Opcode
 from inngest_celery.store import jobs, runs, waits
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.jobs import Claimed
@@ -271,7 +272,9 @@ def _open_job(runtime: Runtime, run_id: str, key: str) -> Job | None:
 
 def _settle(runtime: Runtime, job: Job, canvas: Canvas, ending: Ending) -> bool:
     """Record how it ended, and let the run go on; false if it went on, or ended, before."""
-    due = _record(runtime, job, memo_of(ending), canvas.id)
+    # Nobody knows here what started the run: rules of certain events are for what others give.
+    memo = runtime.door.memo(memo_of(ending), Opcode.CELERY.value, job.function_id, None)
+    due = _record(runtime, job, memo, canvas.id)
     if due is None:
         return False
     crash_point("task_settled")

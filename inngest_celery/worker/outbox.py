@@ -11,6 +11,7 @@ from sqlalchemy.event import listen
 from sqlalchemy.orm import Session, scoped_session
 
 from inngest_celery import ids
+from inngest_celery.masking import sealed
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.jsonable import encode
 from inngest_celery.store import events as event_rows
@@ -65,7 +66,8 @@ class Outbox:
         """
         now = self._runtime.clock.now()
         extra = kept_with(None, current())
-        stored = [_row(event, now, ids.new(now), extra) for event in events]
+        with sealed.used(self._runtime.secret_keys):
+            stored = [_row(event, now, ids.new(now), extra) for event in events]
         return self.store(stored, session=session, message=message)
 
     def store(
@@ -86,6 +88,8 @@ class Outbox:
         if self._runtime.sends_hints:
             # Known before anything is stored. That the broker answers is not: the event is kept all the same.
             self._runtime.broker_transport  # noqa: B018
+        for event in stored:
+            self._runtime.door.event(event)
         now = self._runtime.clock.now()
         hint_ms = self._runtime.settings.hint_timeout_ms
         routes = [

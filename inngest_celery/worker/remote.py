@@ -154,7 +154,7 @@ class RemoteTurns(Turns):
         crash_point("before_body")
         if self._job is self._own_job:
             report = self._work(self._task_id)
-            self.error = self.error or _error_of(report)
+            self.error = self.error or self._seen_failure(report)
         else:
             report = trace_in_place(
                 self._runtime.app,
@@ -166,7 +166,7 @@ class RemoteTurns(Turns):
                 attempt=self._job.attempt,
                 message=self._job.message,
                 body=self._work,
-                show=_shown,
+                show=self._shown,
             )
         if report is None:
             return None
@@ -185,7 +185,36 @@ class RemoteTurns(Turns):
         job = self._job
         step = job.key if job.kind is JobKind.STEP and job.key not in self._memos else ""
         name = job.name if step else self._function_id
-        return self._spans.attempt(step, name, job.attempt, lambda _: self._ask(task_id), _failed, calls=True)
+        return self._spans.attempt(step, name, job.attempt, lambda _: self._answer(task_id), self._failed, calls=True)
+
+    def _answer(self, task_id: str) -> Report | None:
+        report = self._ask(task_id)
+        if report is None:
+            return None
+        return self._runtime.door.report(report, self._run.function_id, self._event.name)
+
+    # What Celery and spans are told of it
+
+    def _failed(self, report: Report | None) -> tuple[Failure | None, BaseException | None]:
+        failure = _failure_of(report)
+        if failure is None:
+            return None, None
+        return self._runtime.eyes.failure(failure, self._run.function_id, self._event.name), None
+
+    def _seen_failure(self, report: Report | None) -> RemoteError | None:
+        """Give what failed of a call, for Celery to show."""
+        found, _ = self._failed(report)
+        return None if found is None else RemoteError(f"{found.name}: {found.message}")
+
+    def _shown(self, report: Report | None) -> Shown:
+        if report is None:
+            return Shown()
+        error = self._seen_failure(report)
+        retries = error is not None and not any(outcome.memo for outcome in report.outcomes)
+        output = report.output
+        if output is not None:
+            output = self._runtime.eyes.memo(output, "", self._run.function_id, self._event.name)
+        return Shown(output, error, retries=retries)
 
     def _ask(self, task_id: str) -> Report | None:
         wanted = self._keeps.get("gateway")
@@ -324,26 +353,8 @@ class RemoteTurns(Turns):
         )
 
 
-def _failed(report: Report | None) -> tuple[Failure | None, BaseException | None]:
-    return _failure_of(report), None
-
-
-def _error_of(report: Report | None) -> RemoteError | None:
-    """Give what failed of a call, for Celery to show."""
-    found = _failure_of(report)
-    return None if found is None else RemoteError(f"{found.name}: {found.message}")
-
-
 def _failure_of(report: Report | None) -> Failure | None:
     if report is None:
         return None
     failures = [report.failure, *(outcome.failure for outcome in report.outcomes)]
     return next((failure for failure in failures if failure is not None), None)
-
-
-def _shown(report: Report | None) -> Shown:
-    if report is None:
-        return Shown()
-    error = _error_of(report)
-    retries = error is not None and not any(outcome.memo for outcome in report.outcomes)
-    return Shown(report.output, error, retries=retries)

@@ -46,6 +46,7 @@ def rerun(
         RunNotFoundError: there is no such run.
         RerunError: its function is gone, there is no such step, or its input cannot be changed.
     """
+    step_input = None if step_input is None else runtime.door.given(list(step_input))
     new_id = ids.new(runtime.clock.now())
     applied = starting.with_topics(runtime.database, lambda: _rerun(runtime, run_id, new_id, from_step, step_input))
     hints.publish(runtime, applied.jobs)

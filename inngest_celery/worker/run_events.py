@@ -6,6 +6,8 @@ takes it for a task of the function; what it says was recorded before, and the d
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from celery.utils.saferepr import saferepr
 
 from inngest_celery.store.changes import RunEnd
@@ -18,14 +20,19 @@ _LONGEST = 1024
 
 def began(runtime: Runtime, name: str, run: Run, event: Event) -> None:
     """Show that a run has begun."""
-    fields = _row(name, run, event)
+    if not _wanted(runtime):
+        return
+    fields = _row(name, run, runtime.eyes.event(event))
     _send(runtime, ("task-received", fields), ("task-started", {"uuid": run.id}))
 
 
 def ended(runtime: Runtime, name: str, run: Run, event: Event, end: RunEnd) -> None:
     """Show how a run has ended, if this worker has ended it."""
+    if not _wanted(runtime):
+        return
     # Whole, and not only what has changed: Flower may have come in the middle.
-    fields = _row(name, run, event)
+    fields = _row(name, run, runtime.eyes.event(event))
+    end = replace(end, output=_seen(runtime, run, event, end))
     if end.status == RunStatus.COMPLETED:
         taken = (end.at - (run.started_at or run.created_at)) / 1000
         _send(runtime, ("task-succeeded", {**fields, "result": _short(end.output), "runtime": taken}))
@@ -38,6 +45,11 @@ def ended(runtime: Runtime, name: str, run: Run, event: Event, end: RunEnd) -> N
 def cancelled(runtime: Runtime, run_id: str) -> None:
     """Show that a run was cancelled."""
     _send(runtime, ("task-revoked", {"uuid": run_id, "terminated": True, "signum": None, "expired": False}))
+
+
+def _seen(runtime: Runtime, run: Run, event: Event, end: RunEnd) -> str | None:
+    """Give what a run gave as events may have it, which anybody may see who sees Flower."""
+    return runtime.eyes.run(replace(run, status=end.status.value, output=end.output), event.name).output
 
 
 def _row(name: str, run: Run, event: Event) -> dict[str, object]:
@@ -56,6 +68,10 @@ def _row(name: str, run: Run, event: Event) -> dict[str, object]:
 def _short(text: str | None) -> str:
     whole = text or "null"
     return whole if len(whole) <= _LONGEST else f"{whole[:_LONGEST]}…"
+
+
+def _wanted(runtime: Runtime) -> bool:
+    return runtime.step_events is not None and runtime.step_events.wanted
 
 
 def _send(runtime: Runtime, *events: TaskEvent) -> None:

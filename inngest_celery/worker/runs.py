@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from celery import Celery
 
 from inngest_celery.engine.cancelling import cancel_run
+from inngest_celery.engine.viewing import Eyes
 from inngest_celery.store import events as event_rows
 from inngest_celery.store import jobs, runs, schema
 from inngest_celery.store.conflicts import retried
@@ -63,7 +65,7 @@ class RunInfo:
     """A run as it stands. Times are milliseconds since 1970.
 
     Attributes:
-        output: the result of a completed run, the error object of a failed one.
+        output: the result of a completed run, the error object of a failed one; whole, whatever is masked for others.
     """
 
     id: str
@@ -227,6 +229,12 @@ class Runs:
             cancelled.tell(runtime, run_id)
         hints.publish(runtime, due or [])
         return info
+
+
+def seen(eyes: Eyes, run: RunInfo) -> RunInfo:
+    """Give a run as somebody sees it."""
+    failed = run.status is not RunStatus.COMPLETED
+    return replace(run, output=eyes.result(deepcopy(run.output), run.function_id, failed=failed))
 
 
 def _info(run: Run) -> RunInfo:

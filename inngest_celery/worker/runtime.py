@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 from celery import Celery
 
 from inngest_celery.clock import Clock, clock_from
+from inngest_celery.engine.door import Door, door_of
+from inngest_celery.engine.viewing import ROLES, Eyes, hidden_from
 from inngest_celery.flow.sentinels import url_of_broker
+from inngest_celery.masking import Masker
+from inngest_celery.masking.sealed import SecretKeys
 from inngest_celery.settings import Settings, SettingsError, settings_of
 from inngest_celery.store.database import Database
 from inngest_celery.worker.chores import Chores
@@ -59,6 +63,30 @@ class Runtime:
     @cached_property
     def settings(self) -> Settings:
         return settings_of(self.app)
+
+    def secret_keys(self) -> SecretKeys:
+        """Give what seals secrets and opens them."""
+        return self._secret_keys
+
+    @cached_property
+    def _secret_keys(self) -> SecretKeys:
+        return self.settings.secret_keys
+
+    @cached_property
+    def door(self) -> Door:
+        """What masks all that is about to be stored."""
+        return door_of(self.settings.masking, self.settings.masking_secret)
+
+    @cached_property
+    def eyes(self) -> Eyes:
+        """Those of somebody who may only look: for logs, Celery's events, and whoever is not known better."""
+        return self.eyes_of["viewer"]
+
+    @cached_property
+    def eyes_of(self) -> dict[str, Eyes]:
+        """What somebody with a role sees: ``viewer``, ``operator`` or ``admin``."""
+        rules, key = self.settings.masking, self.settings.masking_secret
+        return {role: Eyes(Masker(hidden_from(rules, role), key)) for role in ROLES}
 
     @cached_property
     def clock(self) -> Clock:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from inngest_celery.engine.searching import condition, variables_of
+from inngest_celery.engine.viewing import Eyes
 from inngest_celery.store import apps, events, functions, listing
 from inngest_celery.store.listing import Order, RunFilter
 from inngest_celery.store.rows import Event, Run
@@ -33,12 +34,15 @@ class Selection:
         wanted: what an index finds.
         where: an expression over ``event``, ``output`` and ``error`` that is true of them; all, if empty. Every run
             that ``wanted`` lets through is looked at.
+        eyes: whose they are that look: runs and events are given, and the expression sees them, as they do. If left
+            out, those of somebody who may only look.
 
     Example: ``Selection(RunFilter(statuses=[RunStatus.FAILED]), where="error.message.contains('bank')")``
     """
 
     wanted: RunFilter = field(default_factory=RunFilter)
     where: str | None = None
+    eyes: Eyes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class EventSelection:
         names: only these; all, if empty.
         internal: whether those count that are made here.
         where: an expression over ``event``; all, if empty.
+        eyes: whose they are that look, as of :class:`Selection`.
     """
 
     names: Collection[str] = ()
@@ -56,6 +61,7 @@ class EventSelection:
     until: int | None = None
     internal: bool = False
     where: str | None = None
+    eyes: Eyes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +103,25 @@ def slices(
 
 
 def _slices(runtime: Runtime, chosen: Selection, order: Order, size: int, with_events: bool) -> Iterator[Slice]:
-    holds = condition(chosen.where)
+    holds, eyes = condition(chosen.where), chosen.eyes or runtime.eyes
     while True:
         with runtime.database.autocommit() as connection:
             found = listing.page(connection, chosen.wanted, order, size)
             wanted_events = sorted({run.event_id for run in found}) if with_events else []
-            started_by = {event.id: event for event in events.several(connection, wanted_events)}
+            started_by = {event.id: eyes.event(event) for event in events.several(connection, wanted_events)}
         if not found:
             return
+        found = [_seen(eyes, run, started_by) for run in found]
         held = [run for run in found if holds is None or holds(variables_of(run, started_by.get(run.event_id)))]
         yield Slice(held, len(found), found[-1], started_by)
         if len(found) < size:
             return
         order = Order(order.field, order.descending, listing.position(found[-1], order.field))
+
+
+def _seen(eyes: Eyes, run: Run, started_by: dict[str, Event]) -> Run:
+    event = started_by.get(run.event_id)
+    return eyes.run(run, None if event is None else event.name)
 
 
 def function_ids(runtime: Runtime, wanted: Collection[str] = (), of_apps: Collection[str] = ()) -> set[str] | None:
@@ -154,7 +166,7 @@ def event_slices(
 def _event_slices(
     runtime: Runtime, chosen: EventSelection, before: str | None, size: int
 ) -> Iterator[tuple[list[Event], int, str]]:
-    holds = condition(chosen.where)
+    holds, eyes = condition(chosen.where), chosen.eyes or runtime.eyes
     while True:
         with runtime.database.autocommit() as connection:
             found = events.page(
@@ -170,6 +182,7 @@ def _event_slices(
         if not found:
             return
         before = found[-1].id
+        found = [eyes.event(event) for event in found]
         yield [each for each in found if holds is None or holds(variables_of(None, each))], len(found), before
         if len(found) < size:
             return

@@ -374,7 +374,9 @@ def _cancel_many(runtime: Runtime, job: Job) -> None:
 @retried
 def _cancel_slice(runtime: Runtime, job: Job) -> tuple[list[Job], bool]:
     with runtime.database.transaction() as connection:
-        return mass_cancelling.carry_on(connection, terms_of(runtime), job, runtime.clock.now())
+        return mass_cancelling.carry_on(
+            connection, terms_of(runtime), job, runtime.clock.now(), runtime.eyes_of["operator"]
+        )
 
 
 def _will_retry(runtime: Runtime, job: Job) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
@@ -44,6 +45,10 @@ _TIMED_OUT = {
     "message": "Timed out waiting for invoked function to complete",
     "stack": None,
 }
+
+
+class MaskedError(Exception):
+    """An error as it may be seen. It stands for one whose text, or whose traceback's, holds what is masked."""
 
 
 class Turns(ABC):
@@ -126,7 +131,8 @@ class Turns(ABC):
         """Fail the run here: one that takes its workers down with it, or one over its budget."""
         changes = decide(self._turn(), Report(failure=failure))
         applied = self._apply(changes)
-        logger.error("%s", failure.message, extra={"action": failure.code, "run_id": self._run.id})
+        shown = self._runtime.eyes.failure(failure, self._run.function_id, self._event.name)
+        logger.error("%s", shown.message, extra={"action": failure.code, "run_id": self._run.id})
         hints.publish(self._runtime, applied.jobs, self._slot, run_ended=not applied.refused)
         if changes.end is not None and not applied.refused:
             run_events.ended(self._runtime, self._shown_as, self._run, self._event, changes.end)
@@ -200,11 +206,42 @@ class Turns(ABC):
         return applied
 
     def _apply(self, changes: Changes) -> Applied:
+        self._runtime.door.changes(changes)
         self._spans.mark([*changes.events, *(changes.end.events if changes.end is not None else [])])
         applied = checkpoint.apply(self._runtime.database, changes, waiting.matches)
         if not applied.refused and applied.conflict is None:
             self._spans.recorded(changes, self._batch)
         return applied
+
+    def _guarded(self, outcome: Outcome) -> Outcome:
+        """Mask what a step has given before anybody gets it."""
+        return self._runtime.door.outcome(outcome, self._run.function_id, self._event.name)
+
+    def _seen(self, outcome: Outcome) -> Shown:
+        """Say how Celery is to show the attempt at a step."""
+        eyes, function_id, event = self._runtime.eyes, self._run.function_id, self._event.name
+        memo = outcome.memo
+        memo = None if memo is None else eyes.memo(memo, outcome.op.value, function_id, event)
+        error, stack = self._seen_error(outcome.failure, outcome.error)
+        return Shown(memo, error, retries=outcome.memo is None, stack=stack)
+
+    def _seen_error(
+        self, failure: Failure | None, error: BaseException | None
+    ) -> tuple[BaseException | None, str | None]:
+        """Give an exception, and its traceback, as logs and Celery's events may have them."""
+        if failure is None:
+            return error, None
+        shown = self._runtime.eyes.failure(failure, self._run.function_id, self._event.name)
+        if error is None or (shown is failure and self._is_harmless(error)):
+            return error, shown.stack
+        return MaskedError(f"{shown.name}: {shown.message}"), shown.stack
+
+    def _is_harmless(self, error: BaseException) -> bool:
+        """Tell whether nothing is masked of an exception with all that it came from, as a traceback shows it."""
+        if self._runtime.eyes.see_all:
+            return True
+        whole = "".join(traceback.format_exception(error))
+        return self._runtime.eyes.masker.text(whole, self._event.name, self._run.function_id) == whole
 
     def _kept(self, applied: Applied) -> Job | None:
         """Give the job that this worker goes on with."""
@@ -263,9 +300,3 @@ def signal_conflict(signal: str) -> Failure:
         code="signal_conflict",
         retriable=False,
     )
-
-
-def shown(outcome: Outcome) -> Shown:
-    """Say how Celery is to show the attempt at a step."""
-    stack = outcome.failure.stack if outcome.failure is not None else None
-    return Shown(outcome.memo, outcome.error, retries=outcome.memo is None, stack=stack)

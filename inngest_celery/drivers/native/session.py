@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,6 +35,7 @@ from inngest_celery.sdk.group import Group, GroupSync
 from inngest_celery.sdk.jsonable import encode_output
 from inngest_celery.sdk.memos import Output, StepMemos
 from inngest_celery.sdk.middleware import TransformOutputResult, TransformOutputStepInfo
+from inngest_celery.sdk.secret import read_json
 from inngest_celery.sdk.session import InTransaction, StepCall
 from inngest_celery.sdk.step import Step, StepSync
 from inngest_celery.sdk.types import EmptySentinel
@@ -94,7 +94,7 @@ class NativeSession:
         self._event = opening.events[0]
         self._hooks = Hooks(function)
         self.middleware = self._hooks.chain
-        self._memos = StepMemos.from_raw({key: json.loads(memo) for key, memo in opening.memos.items()})
+        self._memos = StepMemos.from_raw({key: read_json(memo) for key, memo in opening.memos.items()})
         self._known = set(opening.memos)
         self._size = sum(size_of(memo) for memo in opening.memos.values())
         self._open: dict[str, _Reached] = {}
@@ -261,7 +261,7 @@ class NativeSession:
         for key, memo in memos.items():
             self._known.add(key)
             self._size += size_of(memo)
-            output = next(StepMemos.from_raw({key: json.loads(memo)}).values())
+            output = next(StepMemos.from_raw({key: read_json(memo)}).values())
             if self._open.pop(key, None) is None:
                 continue
             error = output.error.to_step_error() if output.error else None

@@ -19,6 +19,7 @@ from inngest_celery.server.errors import ApiError
 from inngest_celery.server.events import store
 from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store import events, runs
 from inngest_celery.store.rows import Event
 from inngest_celery.store.runs import StartedRun
@@ -78,11 +79,11 @@ def _read(server: Server, name: str, last: str, where: str, *, internal: bool, b
     if last and last not in LAST:
         raise ApiError(400, f"last: {last!r} is none of {', '.join(LAST)}", code="invalid_field_format")
     since = server.runtime.clock.now() - LAST[last] if last else None
-    holds = condition(where)
+    holds, eyes = condition(where), eyes_of(server)
 
     def read(behind: Event | None, limit: int) -> list[Event]:
         with server.runtime.database.autocommit() as connection:
-            return events.page(
+            found = events.page(
                 connection,
                 limit=limit,
                 before=behind.id if behind else before or None,
@@ -90,6 +91,8 @@ def _read(server: Server, name: str, last: str, where: str, *, internal: bool, b
                 since=since,
                 internal=internal,
             )
+        # Before anything is looked for: what they may not see, they may not find either.
+        return [eyes.event(event) for event in found]
 
     if holds is None:
         found = read(None, _ON_A_PAGE + 1)
@@ -109,6 +112,7 @@ def show_event(request: Request, server: Serving, event_id: str) -> Response:
         if event is None:
             raise ApiError(404, f"There is no event {event_id}.", code="event_not_found")
         started = runs.started_by(connection, [event.id]).get(event.id, [])
+    event = eyes_of(server).event(event)
     return page(
         request,
         "event.html",

@@ -17,7 +17,8 @@ from inngest_celery.server import notices
 from inngest_celery.server.dashboard.acting import Acting
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.rendering import address, page
-from inngest_celery.server.state import Serving
+from inngest_celery.server.state import Server, Serving
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store import failures, functions
 from inngest_celery.store.failures import FailedRun
 from inngest_celery.store.listing import RunFilter
@@ -62,7 +63,7 @@ def list_failures(request: Request, server: Serving, function: str = "", replay:
     return page(
         request,
         "failures.html",
-        groups=grouped(found),
+        groups=grouped(_seen(server, found)),
         function=function,
         function_ids=known,
         cut=len(found) == _LOOKED_AT,
@@ -83,7 +84,7 @@ def replay_group(
     """Run those of a group again, some at a time."""
     with server.runtime.database.autocommit() as connection:
         found = failures.latest(connection, _LOOKED_AT, function or None)
-    chosen = next((each for each in grouped(found) if each.key == group), None)
+    chosen = next((each for each in grouped(_seen(server, found)) if each.key == group), None)
     if chosen is None:
         raise ApiError(404, "None of the runs that failed lately are in this group any more.", code="not_found")
     done = bulk.Progress()
@@ -99,6 +100,11 @@ def replay_group(
         return notices.redirect(back, f"{text}; {left} are left: run them again to go on.")
     refused = "; ".join(f"{number} cannot be: {why}" for why, number in done.refused.items())
     return notices.redirect(back, f"{text}{'; ' + refused if refused else ''}.", failed=bool(refused))
+
+
+def _seen(server: Server, found: Sequence[FailedRun]) -> list[FailedRun]:
+    eyes = eyes_of(server)
+    return [run._replace(output=eyes.error(run.output, run.function_id)) for run in found]
 
 
 def grouped(found: Sequence[FailedRun]) -> list[Group]:

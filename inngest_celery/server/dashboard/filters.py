@@ -11,6 +11,7 @@ from inngest_celery.server.errors import ApiError
 from inngest_celery.server.rendering import address
 from inngest_celery.server.state import Server
 from inngest_celery.server.times import read_instant
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store.listing import RunFilter
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.control import FunctionNotRegisteredError
@@ -76,7 +77,7 @@ class RunsFilter(BaseModel):
             function_ids=functions,
             event_names=[self.event] if self.event else (),
         )
-        return Selection(wanted, self.where)
+        return Selection(wanted, self.where, eyes_of(server))
 
     def _since(self, server: Server) -> int | None:
         if not self.last:

@@ -19,6 +19,7 @@ from inngest_celery.server.errors import ApiError
 from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.tracing import invocation_of, trace_of
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store import details, events, functions, runs
 from inngest_celery.store.asked import AskedTask, asked_task
 from inngest_celery.store.details import Details
@@ -27,6 +28,7 @@ from inngest_celery.store.rows import Attempt, Event, Job, Run, RunStatus, Step
 from inngest_celery.worker import deleting
 from inngest_celery.worker.rerunning import RerunError, rerun
 from inngest_celery.worker.runs import RunEndedError, RunNotFoundError, Runs
+from inngest_celery.worker.why import explain
 
 router = APIRouter()
 
@@ -79,6 +81,9 @@ def show_run(request: Request, server: Serving, run_id: str, step: str = "") -> 
         started_by = events.of_run(connection, run.id) if run.batch else []
         started_by = started_by or [each for each in [events.get(connection, run.event_id)] if each]
     name = read_spec(function.config).name if function else run.function_id
+    eyes, event_name = eyes_of(server), started_by[0].name if started_by else None
+    run, found = eyes.run(run, event_name), eyes.details(found, run.function_id, event_name)
+    started_by = [eyes.event(each) for each in started_by[:_EVENTS_SHOWN]]
     chosen = _step(server, run, found, step) if step else None
     status = RunStatus(run.status)
     return page(
@@ -89,10 +94,10 @@ def show_run(request: Request, server: Serving, run_id: str, step: str = "") -> 
         function=function,
         now=now,
         ended=status.ended,
-        events=started_by[:_EVENTS_SHOWN],
+        events=started_by,
         waterfall=waterfall_of(trace_of(run, name, found), now),
         calls=[attempt for attempt in found.attempts if not attempt.step_id],
-        reasons=[] if status.ended else Runs(server.runtime.app).why(run.id, _WHY_TIMEOUT_S).reasons,
+        reasons=[] if status.ended else explain(server.runtime, run.id, _WHY_TIMEOUT_S, eyes).reasons,
         chosen=chosen,
         takes_input=function is not None and function.task_name == CALL_TASK,
         flower_url=server.settings.flower_url.rstrip("/"),

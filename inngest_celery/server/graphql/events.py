@@ -79,7 +79,7 @@ class EventSource:
 def _runs_of(info: Info[Any, Any], event: Row) -> list[Run]:
     loader = loader_of(info)
     with loader.server.runtime.database.autocommit() as connection:
-        found = runs.of_event(connection, event.id)
+        found = loader.seen(runs.of_event(connection, event.id))
     loader.together(found)
     return found
 
@@ -251,14 +251,14 @@ class StreamItem:
 
 def events_page(info: Info[Any, Any], first: int, after: str | None, given: EventsFilter) -> EventsConnection:
     """Give a page of events, the newest first."""
-    database, first = loader_of(info).server.runtime.database, bounded(first)
+    loader, first = loader_of(info), bounded(first)
     since, until = read_instant(given.from_, "from"), read_instant(given.until, "until")
     begin = str(read_cursor(after, str)[0]) if after else None
     holds = condition(given.query)
 
     def read(last: Row | None, limit: int) -> list[Row]:
-        with database.autocommit() as connection:
-            return events.page(
+        with loader.server.runtime.database.autocommit() as connection:
+            found = events.page(
                 connection,
                 limit=limit,
                 before=last.id if last is not None else begin,
@@ -267,6 +267,8 @@ def events_page(info: Info[Any, Any], first: int, after: str | None, given: Even
                 until=until,
                 internal=given.include_internal_events,
             )
+        # Before anything is looked for: what they may not see, they may not find either.
+        return [loader.eyes.event(event) for event in found]
 
     if holds is None:
         found = read(None, first + 1)
@@ -298,11 +300,12 @@ def stream(info: Info[Any, Any], given: StreamQuery) -> list[StreamItem]:
         ApiError: what they are to be before, or after, is no event's id.
     """
     before, after = (checked(each) if each else None for each in (given.before, given.after))
-    with loader_of(info).server.runtime.database.autocommit() as connection:
+    loader = loader_of(info)
+    with loader.server.runtime.database.autocommit() as connection:
         found = events.page(
             connection,
             limit=bounded(given.limit),
             before=before,
             internal=bool(given.include_internal_events),
         )
-    return [StreamItem(of=event) for event in found if after is None or event.id > after]
+    return [StreamItem(of=loader.eyes.event(event)) for event in found if after is None or event.id > after]

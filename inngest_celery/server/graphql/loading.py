@@ -11,6 +11,7 @@ from strawberry.types import Info
 
 from inngest_celery import ids
 from inngest_celery.server.state import Server
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store import apps, details, events, functions, listing, runs
 from inngest_celery.store.apps import AppRow
 from inngest_celery.store.details import Details
@@ -27,6 +28,8 @@ class Loader:
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        # Whatever it gives is as whoever asks may see it.
+        self.eyes = eyes_of(server)
         self._siblings: dict[str, tuple[str, ...]] = {}
         self._details: dict[str, Details] = {}
         self._events: dict[str, Event] = {}
@@ -71,7 +74,7 @@ class Loader:
             group = self._siblings.get(run_id, (run_id,))
             with self.server.runtime.database.autocommit() as connection:
                 found = details.of_runs(connection, group)
-            self._details.update(found)
+            self._details.update({each: self.eyes.details(part, None) for each, part in found.items()})
         return self._details[run_id]
 
     def event_ids(self, run: Run) -> list[str]:
@@ -90,12 +93,19 @@ class Loader:
             wanted = {event_id, *among, *self._wanted_events} - self._events.keys()
             self._wanted_events.clear()
             with self.server.runtime.database.autocommit() as connection:
-                self._events.update({event.id: event for event in events.several(connection, sorted(wanted))})
+                self._events.update(
+                    {event.id: self.eyes.event(event) for event in events.several(connection, sorted(wanted))}
+                )
         return self._events.get(event_id)
 
     def run(self, run_id: str) -> Run | None:
         with self.server.runtime.database.autocommit() as connection:
-            return runs.get(connection, run_id)
+            run = runs.get(connection, run_id)
+        return None if run is None else self.eyes.run(run)
+
+    def seen(self, found: Sequence[Run]) -> list[Run]:
+        """Give runs that were read otherwise as they may be seen."""
+        return [self.eyes.run(run) for run in found]
 
 
 def loader_of(info: Info[Any, Any]) -> Loader:

@@ -362,7 +362,8 @@ def runs_page(
             event_ids = [run.event_id for run in found]
             for event_id in event_ids[:1]:
                 loader.event(event_id, event_ids)
-        return found
+        # Before anything is looked for: what they may not see, they may not find either.
+        return loader.seen(found)
 
     if holds is None:
         found = read(None, first + 1)

@@ -10,6 +10,7 @@ from pydantic import Field
 from inngest_celery.server.mcp.tools import Arguments, ToolError
 from inngest_celery.server.state import Server
 from inngest_celery.server.times import read_instant
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store.listing import RunFilter
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker import bulk
@@ -96,7 +97,7 @@ def _selection(server: Server, given: Choice) -> Selection:
         event_names=given.event_name or (),
         ids=given.run_ids,
     )
-    return Selection(wanted, given.where)
+    return Selection(wanted, given.where, eyes_of(server))
 
 
 def _refuse_everything(given: Choice) -> None:

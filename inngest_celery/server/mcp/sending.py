@@ -62,7 +62,7 @@ async def invoke_function_sync(server: Server, given: CallArguments) -> object:
     run = await _ended(server, called.event_id, given.timeout)
     if run is None:
         return {"runId": called.run_id, "eventId": called.event_id, "status": "QUEUED", "ended": False}
-    return shapes.of_info(run)
+    return shapes.of_info(server, run)
 
 
 async def _ended(server: Server, event_id: str, timeout: float) -> RunInfo | None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from inngest_celery.server.state import Server
 from inngest_celery.server.times import instant, instant_or_none
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store import listing
 from inngest_celery.store.listing import Order, RunFilter
 from inngest_celery.store.rows import Run, RunStatus
-from inngest_celery.worker.runs import RunInfo
+from inngest_celery.worker.runs import RunInfo, seen
 
 _NAMES = {RunStatus.SCHEDULED: "QUEUED"}
 
@@ -22,11 +23,12 @@ def name_of(status: int) -> str:
     return _NAMES.get(known, known.name)
 
 
-def of_info(run: RunInfo) -> dict[str, Any]:
-    return _shape(run, run.output)
+def of_info(server: Server, run: RunInfo) -> dict[str, Any]:
+    return _shape(run, seen(eyes_of(server), run).output)
 
 
-def of_row(run: Run) -> dict[str, Any]:
+def of_row(server: Server, run: Run) -> dict[str, Any]:
+    run = eyes_of(server).run(run)
     return _shape(run, None if run.output is None else json.loads(run.output))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar, get_type_hints
 
 from fastapi import FastAPI
@@ -95,9 +95,10 @@ def tool(handler: Handler, *, reads: bool = False, destroys: bool = False) -> To
             return await answer(caller, read)
 
     async def answer(caller: Caller, read: Arguments) -> object:
+        server = replace(caller.server, request=caller.request)
         if inspect.iscoroutinefunction(handler):
-            return await handler(caller.server, read)
-        return await run_in_threadpool(handler, caller.server, read)
+            return await handler(server, read)
+        return await run_in_threadpool(handler, server, read)
 
     schema = given.model_json_schema()
     schema.pop("title", None)

@@ -14,7 +14,9 @@ from inngest_celery.server.mcp import shapes
 from inngest_celery.server.mcp.tools import Arguments
 from inngest_celery.server.state import Server
 from inngest_celery.server.times import instant_or_none
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.worker.runs import Runs
+from inngest_celery.worker.why import explain
 from inngest_celery.worker.why.reason import Reason
 
 _RunId = Annotated[str, Field(description="A run's id, or that of an event that has started one run.")]
@@ -36,7 +38,7 @@ def get_run_status(server: Server, given: RunArguments) -> object:
 
     If it has not ended, poll_run_status waits for that, and why tells what it waits for. get_run_trace has its steps.
     """
-    return shapes.of_info(Runs(server.runtime.app).get(given.run_id))
+    return shapes.of_info(server, Runs(server.runtime.app).get(given.run_id))
 
 
 async def poll_run_status(server: Server, given: PollArguments) -> object:
@@ -50,7 +52,7 @@ async def poll_run_status(server: Server, given: PollArguments) -> object:
     wanted = list(dict.fromkeys(given.run_ids))
     while True:
         found = await run_in_threadpool(shapes.of_ids, server, wanted)
-        told = [shapes.of_row(found[each]) for each in wanted if each in found]
+        told = [shapes.of_row(server, found[each]) for each in wanted if each in found]
         unknown = [each for each in wanted if each not in found]
         all_ended = not unknown and all(run["ended"] for run in told)
         if all_ended or loop.time() + pause > give_up_at:
@@ -64,8 +66,8 @@ def why(server: Server, given: RunArguments) -> object:
     Each reason has a stable code, a text and an advice: the sleep or event that it waits for, the limit and its place
     in line, the worker that is missing, the function that is paused. Use it whenever a run does not go on as expected.
     """
-    found = Runs(server.runtime.app).why(given.run_id, _WORKERS_S)
-    run = shapes.of_info(found.run) if found.run is not None else None
+    found = explain(server.runtime, given.run_id, _WORKERS_S, eyes_of(server))
+    run = shapes.of_info(server, found.run) if found.run is not None else None
     return {"run": run, "reasons": [_reason(reason) for reason in found.reasons]}
 
 

@@ -15,6 +15,7 @@ from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.times import instant, instant_or_none, read_instant
 from inngest_celery.server.v1.shapes import Envelope, enveloped
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store import cancellations, functions, jobs
 from inngest_celery.store.cancellations import Cancellation
 from inngest_celery.store.conflicts import retried
@@ -94,7 +95,7 @@ def cancel_many(
     with audit.record(request, person, "run.cancel_many", function.id, {"cancellation": cancellation.id}):
         job = _store(server, cancellation)
     hints.publish(server.runtime, [job])
-    return enveloped(server, _shape(cancellation))
+    return enveloped(server, _shape(server, cancellation))
 
 
 @router.get("")
@@ -104,7 +105,7 @@ def list_cancellations(
     """Give requests, the newest first."""
     with server.runtime.database.autocommit() as connection:
         found = cancellations.page(connection, limit, checked(cursor) if cursor else None)
-    return enveloped(server, [_shape(each) for each in found])
+    return enveloped(server, [_shape(server, each) for each in found])
 
 
 @router.delete("/{cancellation_id}")
@@ -142,7 +143,7 @@ def _store(server: Server, cancellation: Cancellation) -> Job:
     return job
 
 
-def _shape(cancellation: Cancellation) -> CancellationShape:
+def _shape(server: Server, cancellation: Cancellation) -> CancellationShape:
     return CancellationShape(
         id=cancellation.id,
         name=cancellation.id,
@@ -151,7 +152,7 @@ def _shape(cancellation: Cancellation) -> CancellationShape:
         function_internal_id=ids.function_uuid(cancellation.function_id),
         started_after=instant_or_none(cancellation.started_after),
         started_before=instant(cancellation.started_before),
-        condition=cancellation.expression,
+        condition=eyes_of(server).expression(cancellation.expression),
         created_at=instant(cancellation.created_at),
         cancelled=cancellation.cancelled,
         ended_at=instant_or_none(cancellation.ended_at),

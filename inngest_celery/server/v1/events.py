@@ -37,7 +37,7 @@ def list_events(
             since=read_instant(received_after, "received_after"),
             until=read_instant(received_before, "received_before"),
         )
-    return enveloped(server, [event_shape(event) for event in found])
+    return enveloped(server, [event_shape(server, event) for event in found])
 
 
 @router.get("/{event_id}")
@@ -47,7 +47,7 @@ def get_event(server: Serving, event_id: str) -> Envelope[EventShape]:
         event = events.get(connection, checked(event_id))
     if event is None:
         raise ApiError(404, f"There is no event {event_id}", code="not_found")
-    return enveloped(server, event_shape(event))
+    return enveloped(server, event_shape(server, event))
 
 
 @router.get("/{event_id}/runs")
@@ -56,4 +56,4 @@ def runs_of_event(server: Serving, event_id: str) -> Envelope[list[RunShape]]:
     with server.runtime.database.autocommit() as connection:
         found = runs.of_event(connection, checked(event_id))
         known = functions.several(connection, {run.function_id for run in found})
-    return enveloped(server, [run_shape(run, known.get(run.function_id)) for run in found])
+    return enveloped(server, [run_shape(server, run, known.get(run.function_id)) for run in found])

@@ -38,7 +38,7 @@ def get_run(server: Serving, run_id: str) -> Envelope[RunShape]:
         function = functions.get(connection, run.function_id) if run else None
     if run is None:
         raise ApiError(404, f"There is no run {run_id}", code="not_found")
-    return enveloped(server, run_shape(run, function))
+    return enveloped(server, run_shape(server, run, function))
 
 
 @router.delete("/{run_id}", response_class=Response)

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from inngest_celery import ids
 from inngest_celery.server.state import Server
 from inngest_celery.server.times import instant, instant_or_none
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store import rows
 from inngest_celery.store.events import extra_of
 from inngest_celery.store.functions import FunctionRow
@@ -66,7 +67,8 @@ def enveloped(server: Server, data: T) -> Envelope[T]:
     return Envelope(data=data, metadata=Metadata(fetched_at=instant(server.runtime.clock.now())))
 
 
-def event_shape(event: rows.Event) -> EventShape:
+def event_shape(server: Server, event: rows.Event) -> EventShape:
+    event = eyes_of(server).event(event)
     return EventShape(
         internal_id=event.id,
         received_at=instant(event.received_at),
@@ -78,8 +80,9 @@ def event_shape(event: rows.Event) -> EventShape:
     )
 
 
-def run_shape(run: Run, function: FunctionRow | None) -> RunShape:
+def run_shape(server: Server, run: Run, function: FunctionRow | None) -> RunShape:
     """Give a run; its status and its output are of one moment."""
+    run = eyes_of(server).run(run)
     return RunShape(
         run_id=run.id,
         run_started_at=instant(run.started_at or run.created_at),

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from inngest_celery.opcodes import Opcode
 from inngest_celery.server.access import Operator, audit
 from inngest_celery.server.errors import REFUSALS, ApiError
 from inngest_celery.server.state import Server, Serving
@@ -48,6 +49,7 @@ def send_signal(request: Request, server: Serving, person: Operator, given: Sign
 @retried
 def _send(server: Server, given: Signal) -> Job | None:
     runtime, memo = server.runtime, json.dumps({"data": {"signal": given.signal, "data": given.data}})
+    memo = runtime.door.memo(memo, Opcode.WAIT_FOR_SIGNAL.value, "", None)
     now = runtime.clock.now()
     with runtime.database.transaction() as connection:
         sweep_at = now + runtime.settings.hint_timeout_ms

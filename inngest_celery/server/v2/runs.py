@@ -28,6 +28,7 @@ from inngest_celery.server.v2.shapes import (
     span_shape,
 )
 from inngest_celery.server.v2.tools import as_tool
+from inngest_celery.server.viewing import eyes_of
 from inngest_celery.store import details, functions, listing, runs
 from inngest_celery.store.listing import Order, RunFilter, RunTime
 from inngest_celery.store.rows import Run, RunStatus
@@ -109,7 +110,7 @@ def get_trace(server: Serving, run_id: str) -> Answer[SpanShape]:
         found = details.of_runs(connection, [run.id])[run.id]
         function = functions.get(connection, run.function_id)
     name = read_spec(function.config).name if function else run.function_id
-    return answered(server, span_shape(trace_of(run, name, found)))
+    return answered(server, span_shape(trace_of(run, name, eyes_of(server).details(found, run.function_id))))
 
 
 @router.post("/{run_id}/cancel", responses=_CONFLICT, openapi_extra=as_tool("cancel_run"))
@@ -162,8 +163,11 @@ def shaped(server: Server, found: list[Run], *, with_output: bool) -> list[RunSh
         known = functions.several(connection, {run.function_id for run in found})
         batches = [run.id for run in found if run.batch]
         starters = listing.starters(connection, batches) if batches else {}
+    eyes = eyes_of(server)
     return [
-        run_shape(run, known.get(run.function_id), starters.get(run.id) or [run.event_id], with_output=with_output)
+        run_shape(
+            eyes.run(run), known.get(run.function_id), starters.get(run.id) or [run.event_id], with_output=with_output
+        )
         for run in found
     ]
 

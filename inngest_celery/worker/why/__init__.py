@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from inngest_celery.engine.starting import START_DEADLINE
+from inngest_celery.engine.viewing import Eyes
 from inngest_celery.store.jobs import HELD_MS
 from inngest_celery.store.rows import Job, JobKind, RunStatus
-from inngest_celery.worker.runs import RunInfo, Runs
+from inngest_celery.worker.runs import RunInfo, Runs, seen
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.why import ended, in_line, message, resting
 from inngest_celery.worker.why.reason import Explanation, Reason
@@ -37,33 +38,34 @@ _ORDER = (
 )
 
 
-def explain(runtime: Runtime, run_id: str, timeout: float) -> Explanation:
+def explain(runtime: Runtime, run_id: str, timeout: float, eyes: Eyes | None = None) -> Explanation:
     """Say what a run waits for.
 
     Args:
         runtime: of the app.
         run_id: the run, or an event that has started one, or is still to be routed.
         timeout: seconds to wait for the answers of workers, where it matters who takes messages; 0 asks none.
+        eyes: whose they are that it is said to; if left out, those of somebody who may only look.
 
     Raises:
         RunNotFoundError: there is no such run.
         ManyRunsError: the event has started several.
     """
-    now = runtime.clock.now()
+    now, eyes = runtime.clock.now(), eyes or runtime.eyes
     route = route_job_of(runtime, run_id)
     if route is not None:
         return Explanation(None, now, [_of_a_job(runtime, None, route, now, timeout)])
-    return _of_a_run(runtime, Runs(runtime.app).get(run_id), now, timeout)
+    return _of_a_run(runtime, seen(eyes, Runs(runtime.app).get(run_id)), now, timeout, eyes)
 
 
-def _of_a_run(runtime: Runtime, run: RunInfo, now: int, timeout: float) -> Explanation:
+def _of_a_run(runtime: Runtime, run: RunInfo, now: int, timeout: float, eyes: Eyes) -> Explanation:
     if run.ended:
         return Explanation(run, now, [ended.reason_for(run)])
-    situation = read(runtime.database, run, now)
+    situation = read(runtime.database, run, now, eyes)
     reasons = [_of_a_job(runtime, situation, job, now, timeout) for job in situation.jobs if _carries_on(job)]
     if not reasons:
         # It has ended, or come to its next step, between two questions.
-        run = Runs(runtime.app).get(run.id)
+        run = seen(eyes, Runs(runtime.app).get(run.id))
         reasons = [ended.reason_for(run)] if run.ended else [resting.nothing(run.id)]
     reasons += [_of_a_deadline(job) for job in situation.jobs if _ends_it(job, run)]
     return Explanation(run, now, sorted(reasons, key=lambda reason: _ORDER.index(reason.code)))

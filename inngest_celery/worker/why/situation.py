@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from inngest_celery.engine.viewing import Eyes
 from inngest_celery.store import events, functions, limits, schema
 from inngest_celery.store.database import Database
 from inngest_celery.store.defers import WAITS
@@ -35,8 +36,8 @@ class Situation:
     set_limits: dict[str, SetLimit]
 
 
-def read(database: Database, run: RunInfo, now: int) -> Situation:
-    """Read it."""
+def read(database: Database, run: RunInfo, now: int, eyes: Eyes) -> Situation:
+    """Read it, as somebody sees it."""
     job, wait, attempt = schema.job, schema.wait, schema.attempt
     with database.autocommit() as connection:
         jobs = connection.execute(sa.select(job).where(job.c.subject_id == run.id).order_by(job.c.due_at, job.c.key))
@@ -45,14 +46,16 @@ def read(database: Database, run: RunInfo, now: int) -> Situation:
             sa.select(attempt).where(attempt.c.run_id == run.id).order_by(attempt.c.ended_at, attempt.c.attempt)
         )
         overrides = limits.set_limits(connection, now)
+        event = events.get(connection, run.event_id)
+        name = None if event is None else event.name
         return Situation(
             run=run,
-            event=events.get(connection, run.event_id),
+            event=event and eyes.event(event),
             function=functions.get(connection, run.function_id),
             jobs=[job_from(row._mapping) for row in jobs],
-            waits={row.key: Wait(**row._mapping) for row in waits},
+            waits={row.key: eyes.wait(Wait(**row._mapping)) for row in waits},
             # Of several, the last one stays.
-            attempts={row.step_id: Attempt(**row._mapping) for row in failed},
+            attempts={row.step_id: eyes.attempt(Attempt(**row._mapping), run.function_id, name) for row in failed},
             set_limits={each.policy: each for each in overrides if each.function_id == run.function_id},
         )
 
