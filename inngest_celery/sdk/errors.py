@@ -56,6 +56,8 @@ class ErrorCode(enum.StrEnum):
     COMBO_UNSUPPORTED = "combo_unsupported"
     CONCURRENCY_LIMIT_INVALID = "concurrency_limit_invalid"
     COST_INVALID = "cost_invalid"
+    ENCRYPTION_KEY_INVALID = "encryption_key_invalid"
+    ENCRYPTION_KEY_UNKNOWN = "encryption_key_unknown"
     EVENT_INVALID = "event_invalid"
     EVENT_KEY_UNSPECIFIED = "event_key_unspecified"
     EVENT_NAME_INVALID = "event_name_invalid"

@@ -9,7 +9,15 @@ from inngest_celery.sdk.context import Context, ContextSync, FilteredLogger
 from inngest_celery.sdk.effects import Work
 from inngest_celery.sdk.function import Function
 from inngest_celery.sdk.memos import StepMemos
-from inngest_celery.sdk.middleware import Middleware, MiddlewareChain, MiddlewareSync, TransformOutputResult
+from inngest_celery.sdk.middleware import (
+    Middleware,
+    MiddlewareChain,
+    MiddlewareSync,
+    TransformOutputResult,
+    TransformOutputStepInfo,
+)
+from inngest_celery.sdk.session import StepCall
+from inngest_celery.sdk.types import EmptySentinel
 
 
 class Hooks:
@@ -54,6 +62,12 @@ class Hooks:
             self._run(self.chain.after_execution())
         self.live = False
         self._run(self.chain.transform_output(result))
+
+    def step_leaves(self, call: StepCall) -> None:
+        """Before a step that is done elsewhere is recorded. What it takes along, in its options, may be changed."""
+        if self.chain.members:
+            info = TransformOutputStepInfo(call.step_id, call.op, call.opts)
+            self._run(self.chain.transform_output(TransformOutputResult(None, EmptySentinel, info)))
 
     def function_ended(self, result: TransformOutputResult) -> None:
         """After the function has returned or raised."""

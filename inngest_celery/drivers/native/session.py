@@ -290,16 +290,9 @@ class NativeSession:
         report = self._ended or Report()
         report.outcomes = outcomes
         report.known, report.size, report.parallel = len(self._known), self._size, self._parallel
-        if not report.finished:
-            tried = {outcome.key for outcome in outcomes}
-            for key, reached in self._open.items():
-                if not reached.put_forward and key not in tried:
-                    call = reached.call
-                    op = Opcode.STEP_PLANNED if call.body is not None else call.op
-                    report.plans.append(Plan(key, call.step_id, op, call.opts or {}, time_limits.kept(call.limits)))
-                    reached.put_forward = True
-            report.blocked = bool(self._open)
         try:
+            if not report.finished:
+                self._put_forward(report)
             self._hooks.before_response()
         except Exception as error:  # noqa: BLE001  a hook's error is the function's error
             return Report(failure=failure_of(error), known=report.known, parallel=report.parallel)
@@ -353,6 +346,19 @@ class NativeSession:
         self._open[key] = _Reached(call, contextvars.copy_context())
         self._parallel = self._parallel or len(self._open) > 1
 
+    def _put_forward(self, report: Report) -> None:
+        """Add the steps that are new to the engine."""
+        tried = {outcome.key for outcome in report.outcomes}
+        for key, reached in self._open.items():
+            if not reached.put_forward and key not in tried:
+                call = reached.call
+                if call.op is Opcode.INVOKE:
+                    self._hooks.step_leaves(call)
+                op = Opcode.STEP_PLANNED if call.body is not None else call.op
+                report.plans.append(Plan(key, call.step_id, op, call.opts or {}, time_limits.kept(call.limits)))
+                reached.put_forward = True
+        report.blocked = bool(self._open)
+
     def _run_body(self, reached: _Reached) -> tuple[str, float | None]:
         """Run hooks and body; give the memo, and what the step cost."""
         call, context = reached.call, reached.context
@@ -384,12 +390,14 @@ class NativeSession:
         self.raised = None if error is None else shown(error)
         if error is not None and not isinstance(error, Exception):
             return Report(failure=failure_of(error))
-        result = TransformOutputResult(error, ended.value if error is None else EmptySentinel, None)
+        result = TransformOutputResult(error, EmptySentinel, None)
         try:
+            if error is None:
+                result.output = self._serialized(ended.value)
             self._hooks.function_ended(result)
             if result.error is not None:
                 return Report(failure=failure_of(result.error))
-            return Report(output=encode_output(self._serialized(result.output)))
+            return Report(output=encode_output(result.output))
         except Exception as problem:  # noqa: BLE001  a hook's or serializer's error is the function's error
             return Report(failure=failure_of(problem))
 
