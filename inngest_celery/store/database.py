@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
+from inngest_celery.store.subjects import OPTION, Subjects
+
 _NO_BEGIN = "inngest_no_begin"
 _USED_AT = "inngest_used_at"
 _KEPT_AT = "inngest_kept_at"
@@ -41,12 +43,21 @@ class Database:
         schema: database schema of the tables (PostgreSQL only; elsewhere name the database in the URL).
         patience: seconds after which the server ends a transaction whose client does nothing, so that a process that is
             frozen in the middle of one does not hold its locks for ever (PostgreSQL and MariaDB).
+        subjects: whose data is noted with what is stored.
 
     Raises:
         DatabaseError: the URL cannot be read or names a database that is not supported.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 5, schema: str | None = None, patience: int = 30) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 5,
+        schema: str | None = None,
+        patience: int = 30,
+        subjects: Subjects | None = None,
+    ) -> None:
         self.url = _read_url(url)
         self.dialect = "mysql" if self.url.get_backend_name() == "mariadb" else self.url.get_backend_name()
         if schema and self.dialect != "postgresql":
@@ -57,6 +68,7 @@ class Database:
         self._pool_size = pool_size
         self.patience = patience
         self.schema = schema
+        self.subjects = subjects
         self._engine: sa.Engine | None = None
         self._process = 0
         self._kept: list[sa.PoolProxiedConnection] = []
@@ -176,8 +188,13 @@ class Database:
             engine = self._autocommit = self._connect_server("READ COMMITTED")
         return engine
 
+    @property
+    def _carried(self) -> dict[str, Any]:
+        """What every connection has with it."""
+        return {} if self.subjects is None else {OPTION: self.subjects}
+
     def _connect_server(self, usually: str) -> sa.Engine:
-        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800}
+        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800, "execution_options": self._carried}
         options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": usually}
         if self.dialect == "postgresql":
             # To compile a statement costs more than any of ours takes, and PostgreSQL does it where it expects much.
@@ -193,7 +210,8 @@ class Database:
     def _connect_sqlite(self) -> sa.Engine:
         if self.url.database and self.url.database != ":memory:":
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(self.url, connect_args={"timeout": 30, "check_same_thread": False})
+        arguments = {"timeout": 30, "check_same_thread": False}
+        engine = sa.create_engine(self.url, connect_args=arguments, execution_options=self._carried)
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _record: object) -> None:

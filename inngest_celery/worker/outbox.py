@@ -14,7 +14,7 @@ from inngest_celery import ids
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.jsonable import encode
 from inngest_celery.store import events as event_rows
-from inngest_celery.store import rows, sending
+from inngest_celery.store import rows, sending, subjects
 from inngest_celery.store.errors import explained
 from inngest_celery.trace_context import current, kept_with
 from inngest_celery.worker import hints
@@ -108,22 +108,26 @@ class Outbox:
             session = session()
         if isinstance(session, Session):
             with explained(self._runtime.database):
-                sending.join(session.connection(), stored, routes)
+                self._write(session.connection(), stored, routes)
             listen(session, "after_commit", lambda _: hints.publish(self._runtime, routes), once=True)
         elif isinstance(session, Enlisted):
-            sending.join(session.connection, stored, routes)
+            self._write(session.connection, stored, routes)
             session.when_committed(lambda: hints.publish(self._runtime, routes))
         elif isinstance(session, sa.Connection):
             # A connection does not tell when it has committed: the next sweep finds the jobs.
             for job in routes:
                 job.sweep_at, job.hints = job.due_at, 0
             with explained(self._runtime.database):
-                sending.join(session, stored, routes)
+                self._write(session, stored, routes)
         else:
             raise TypeError(
                 f"session must be a SQLAlchemy Session or Connection, not {type(session).__name__}. "
                 "Of an async one give its sync_session or sync_connection."
             )
+
+    def _write(self, connection: sa.Connection, stored: Sequence[rows.Event], routes: list[rows.Job]) -> None:
+        subjects.lend(connection, self._runtime.database.subjects)
+        sending.join(connection, stored, routes)
 
 
 def _row(event: Event, now: int, event_id: str, extra: str | None) -> rows.Event:

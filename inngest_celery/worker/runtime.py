@@ -16,6 +16,7 @@ from celery import Celery
 from inngest_celery.clock import Clock, clock_from
 from inngest_celery.flow.sentinels import url_of_broker
 from inngest_celery.settings import Settings, SettingsError, settings_of
+from inngest_celery.store import subjects
 from inngest_celery.store.database import Database
 from inngest_celery.worker.chores import Chores
 from inngest_celery.worker.step_events import StepEvents
@@ -72,6 +73,7 @@ class Runtime:
             schema=settings.table_schema,
             # Whoever is frozen for longer than a lease has lost it anyway.
             patience=math.ceil(settings.lease),
+            subjects=subjects.declared(settings.subjects, settings.subject_secret),
         )
 
     @cached_property

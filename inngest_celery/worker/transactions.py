@@ -14,7 +14,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.engine import limits, waiting
 from inngest_celery.engine.report import Outcome
 from inngest_celery.sdk.session import InTransaction, OpenTransaction
-from inngest_celery.store import checkpoint, conflicts
+from inngest_celery.store import checkpoint, conflicts, subjects
 from inngest_celery.store.bodies import CommitUnanswered, conflict_in, open_transaction
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.settling import Fate, fate_of
@@ -81,6 +81,7 @@ class TransactionalStep:
                 if outcome.failure is not None or limits.too_large(outcome):
                     return outcome, None, outcome.error if conflict_in(outcome.error) else None
                 changes = self.record(outcome)
+                subjects.lend(transaction.connection, self.runtime.database.subjects)
                 applied = checkpoint.apply_on(transaction.connection, changes, waiting.matches)
                 if applied.refused:
                     return outcome, Recorded(changes, applied), None
