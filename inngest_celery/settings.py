@@ -7,6 +7,7 @@ They live in the Celery app's own configuration in lower case (``app.conf.innges
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -303,6 +304,12 @@ class Settings(BaseModel):
         return "cloud" if self.signing_keys else "dev"
 
     @property
+    def subject_secret(self) -> bytes | None:
+        """The key of the hashes by which persons' data is found; ``None`` if there is nothing to make it of."""
+        secret = self.subject_key or self.signing_key
+        return hashlib.sha256(b"inngest subject\0" + secret.encode()).digest() if secret else None
+
+    @property
     def calls_private(self) -> bool:
         """Whether addresses in this server's own network may be called."""
         allowed = self.allow_private_addresses
@@ -340,11 +347,28 @@ def settings_of(app: Celery) -> Settings:
         settings = Settings.model_validate(given)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from error
+    if settings.subjects:
+        require_subject_secret(settings)
     visibility = (app.conf.broker_transport_options or {}).get("visibility_timeout")
     if visibility and settings.horizon > visibility / 3:
         # Redis hands a message that waits for its ETA to another worker once this time is over.
         return settings.model_copy(update={"horizon": visibility / 3})
     return settings
+
+
+def require_subject_secret(settings: Settings) -> bytes:
+    """Give the key of the hashes by which persons' data is found.
+
+    Raises:
+        SettingsError: there is none (code ``subject_key_missing``).
+    """
+    if settings.subject_secret is None:
+        raise SettingsError(
+            "Hashes of whose data it is need a key, so that nobody can guess it from them: set inngest_subject_key to "
+            "a long random text, such as that of `openssl rand -hex 32`, and keep it.",
+            code="subject_key_missing",
+        )
+    return settings.subject_secret
 
 
 def _names_in(app: Celery) -> set[str]:

@@ -32,6 +32,7 @@ COMMANDS = {
     "runs": "inngest_celery.cli.runs:runs",
     "send": "inngest_celery.cli.send:send",
     "start": "inngest_celery.cli.start:start",
+    "subjects": "inngest_celery.cli.subjects:subjects",
     "tokens": "inngest_celery.cli.tokens:tokens",
     "users": "inngest_celery.cli.users:users",
     "why": "inngest_celery.cli.why:why",

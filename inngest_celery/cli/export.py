@@ -1,4 +1,4 @@
-"""``export``: runs, events or steps as JSON lines."""
+"""``export``: runs, events or steps as JSON lines, or all that is known of a person."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from inngest_celery.cli.access import recorded
 from inngest_celery.cli.choosing import EventChoice, RunChoice, choosing_events, choosing_runs
 from inngest_celery.cli.group import HasApp, runtime_for
+from inngest_celery.cli.person import person
 
 if TYPE_CHECKING:
     from inngest_celery.store.rows import Run
@@ -36,7 +37,7 @@ Lines = Iterator[tuple[list[dict[str, Any]], int]]
 
 @click.group()
 def export() -> None:
-    """Write runs, events or steps as JSON lines: one value a line, the newest first.
+    """Write runs, events or steps, or all that is known of a person, as JSON lines: one value a line.
 
     Times are ISO 8601 in UTC. However many there are, only some are in memory.
 
@@ -44,6 +45,9 @@ def export() -> None:
     Example:
       inngest-celery -A proj export runs --status failed --since 7d --output failed.jsonl
     """
+
+
+export.add_command(person)
 
 
 @export.command("runs")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 
 from inngest_celery.opcodes import Opcode
-from inngest_celery.store import costs, defers, events, fast, jobs, outcomes, runs, signals, waits
+from inngest_celery.store import costs, defers, events, fast, jobs, outcomes, runs, signals, subjects, waits
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
@@ -27,7 +27,8 @@ def apply(database: Database, changes: Changes, matches: Matches) -> Applied:
     Returns:
         What was written; ``refused`` when the lease was lost or the run has ended, and then nothing was.
     """
-    if database.dialect == "postgresql" and fast.fits(changes):
+    simple = database.dialect == "postgresql" and fast.fits(changes)
+    if simple and not subjects.concerns(database.subjects, changes):
         done = fast.apply(database, changes)
         # A run that has put calls off does not end so fast; the plain way tells that from a lost lease.
         if not done.refused or changes.end is None:

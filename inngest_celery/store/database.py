@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from inngest_celery.store import sealed
+from inngest_celery.store.subjects import OPTION, Subjects, lend
 
 if TYPE_CHECKING:
     from inngest_celery.store.keyring import Keyring
@@ -47,6 +48,7 @@ class Database:
         patience: seconds after which the server ends a transaction whose client does nothing, so that a process that is
             frozen in the middle of one does not hold its locks for ever (PostgreSQL and MariaDB).
         keyring: what payloads are encrypted with; ``None``: they are not.
+        subjects: whose data is noted with what is stored.
 
     Raises:
         DatabaseError: the URL cannot be read or names a database that is not supported.
@@ -60,6 +62,7 @@ class Database:
         schema: str | None = None,
         patience: int = 30,
         keyring: Keyring | None = None,
+        subjects: Subjects | None = None,
     ) -> None:
         self.url = _read_url(url)
         self.dialect = "mysql" if self.url.get_backend_name() == "mariadb" else self.url.get_backend_name()
@@ -72,6 +75,7 @@ class Database:
         self.patience = patience
         self.schema = schema
         self.keyring = keyring
+        self.subjects = subjects
         self._engine: sa.Engine | None = None
         self._process = 0
         self._kept: list[sa.PoolProxiedConnection] = []
@@ -179,8 +183,9 @@ class Database:
         return self._autocommit
 
     def equip(self, connection: sa.Connection) -> None:
-        """Have payloads encrypted that are written on a connection of somebody else's engine."""
+        """Have what is written on a connection of somebody else's engine encrypted and indexed as on our own."""
         sealed.equip(connection.dialect, self.keyring)
+        lend(connection, self.subjects)
 
     def _connect(self) -> sa.Engine:
         # A connection that is used the other way than usual is switched, and back: that costs more than the statement.
@@ -197,9 +202,15 @@ class Database:
         sealed.equip(engine.dialect, self.keyring)
         return engine
 
+    @property
+    def _carried(self) -> dict[str, Any]:
+        """What every connection has with it."""
+        return {} if self.subjects is None else {OPTION: self.subjects}
+
     def _connect_server(self, usually: str) -> sa.Engine:
-        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800, "hide_parameters": True}
+        options: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800, "execution_options": self._carried}
         # Else an error's text, which is logged, holds the payload that could not be stored.
+        options["hide_parameters"] = True
         options |= {"pool_size": self._pool_size, "max_overflow": 20, "isolation_level": usually}
         if self.dialect == "postgresql":
             # To compile a statement costs more than any of ours takes, and PostgreSQL does it where it expects much.
@@ -215,8 +226,9 @@ class Database:
     def _connect_sqlite(self) -> sa.Engine:
         if self.url.database and self.url.database != ":memory:":
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        arguments = {"timeout": 30, "check_same_thread": False}
         engine = sa.create_engine(
-            self.url, hide_parameters=True, connect_args={"timeout": 30, "check_same_thread": False}
+            self.url, hide_parameters=True, connect_args=arguments, execution_options=self._carried
         )
 
         @event.listens_for(engine, "connect")

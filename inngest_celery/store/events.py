@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from inngest_celery import ids
-from inngest_celery.store import schema
+from inngest_celery.store import schema, subjects
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, values
 from inngest_celery.trace_context import KEPT_AS
@@ -56,6 +56,7 @@ def insert(connection: sa.Connection, events: Sequence[Event]) -> None:
     """Store events. One that is stored already, under the same id, is left as it is: a send may be repeated."""
     if events:
         insert_new(connection, schema.event, [values(event) for event in events])
+        subjects.note_events(connection, events)
 
 
 def get(connection: sa.Connection, event_id: str) -> Event | None:

@@ -45,6 +45,17 @@ WITH stored AS (
 {_insert(schema.job, "j_", "stored")} RETURNING 1
 """)
 
+_STORE_INDEXED = Statement(f"""
+WITH stored AS (
+  {_insert(schema.event, "e_")} RETURNING 1
+), indexed AS (
+  INSERT INTO inngest_subject (name, hash, subject_id)
+  SELECT whose.name, whose.hash, %(e_id)s::text FROM stored,
+    unnest(%(names)s::text[], %(hashes)s::text[]) AS whose (name, hash) ON CONFLICT DO NOTHING
+)
+{_insert(schema.job, "j_", "stored")} RETURNING 1
+""")  # noqa: S608
+
 # Nobody has ever waited for the event's name. Whoever does from now on finds the stored event.
 # Answered before it is on disk, where it comes with the run's first checkpoint at the latest. If a power failure takes
 # it back, the route job is there again, and starts the run again under the same id: as if the worker had died earlier.
@@ -115,8 +126,14 @@ _END_RECORDING, _END_ONLY = _spell(_END, "live")
 
 
 def store_event(database: Database, event: Event, route: Job) -> None:
-    """Store an event and its route job."""
-    _STORE.rows(database, _prefixed(database, "e_", event) | _prefixed(database, "j_", route))
+    """Store an event and its route job, and whose data it is, if that is declared."""
+    parameters = _prefixed(database, "e_", event) | _prefixed(database, "j_", route)
+    whose = database.subjects.of_event(event) if database.subjects is not None else []
+    if not whose:
+        _STORE.rows(database, parameters)
+        return
+    parameters |= {"names": [row["name"] for row in whose], "hashes": [row["hash"] for row in whose]}
+    _STORE_INDEXED.rows(database, parameters)
 
 
 def start_run(database: Database, route: Job, event: Event, run: Run, first: Job) -> bool:

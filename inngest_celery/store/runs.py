@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from inngest_celery.store import defers, events, schema, waits
+from inngest_celery.store import defers, events, schema, subjects, waits
 from inngest_celery.store.changes import RunEnd
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.outcomes import ORDER
@@ -183,6 +183,7 @@ def finish(connection: sa.Connection, run: Run, end: RunEnd) -> list[Job]:
         .where(table.c.id == run.id)
         .values(status=end.status.value, output=end.output, ended_at=end.at, reason=end.reason, singleton_key=None)
     )
+    subjects.note_output(connection, run.id, end.status, end.output)
     deferred = defers.events_of(connection, run, end.at)
     waited = connection.execute(sa.delete(schema.wait).where(schema.wait.c.run_id == run.id)).rowcount
     # Whoever waits for nothing waits for no Celery task.

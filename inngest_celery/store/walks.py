@@ -71,8 +71,8 @@ def advance(
     return connection.execute(update.values(values)).rowcount == 1
 
 
-def begin_anew(connection: sa.Connection, now: int, names: Collection[str] = ()) -> None:
-    """Let walks begin at the beginning of their tables; all, if no names are given."""
+def begin_anew(connection: sa.Connection, names: Collection[str], now: int) -> None:
+    """Let walks begin at the beginning of their tables."""
     table = schema.walk
     update = sa.update(table).values(at=-1, position="", began_at=now, arrived_at=None)
-    connection.execute(update.where(table.c.name.in_(names)) if names else update)
+    connection.execute(update.where(table.c.name.in_(names)))

@@ -21,6 +21,8 @@ from inngest_celery.worker.runs import RunNotFoundError
 from inngest_celery.worker.runtime import Runtime
 
 T = TypeVar("T")
+# What the names of the walks begin with that delete.
+RETENTION = ("runs:", "events:")
 
 
 class HoldNotFoundError(LookupError):
@@ -77,7 +79,8 @@ def release(runtime: Runtime, hold_id: str, by: str) -> None:
     with runtime.database.transaction() as connection:
         if not holds.release(connection, hold_id, by[:100], now):
             raise HoldNotFoundError(hold_id)
-        walks.begin_anew(connection, now)
+        retention = [walk.name for walk in walks.all_of(connection) if walk.name.startswith(RETENTION)]
+        walks.begin_anew(connection, retention, now)
 
 
 def deleting(runtime: Runtime, transaction: Callable[[], T]) -> T:

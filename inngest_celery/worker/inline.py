@@ -26,7 +26,7 @@ from inngest_celery.engine.recording import step_of
 from inngest_celery.engine.report import Report
 from inngest_celery.engine.spec import FunctionSpec, read_spec
 from inngest_celery.engine.turn import Turn
-from inngest_celery.store import apps, checkpoint, events, extending, functions, jobs, outcomes, runs, schema
+from inngest_celery.store import apps, checkpoint, events, extending, functions, jobs, outcomes, runs, schema, subjects
 from inngest_celery.store.apps import AppRow
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.conflicts import retried
@@ -134,6 +134,7 @@ def _begin(runtime: Runtime, beginning: Beginning) -> Begun:
             return Begun(function.id, app_id, new=False)
         # Whoever tells the same at the same time fails here, and finds the run when it looks again.
         connection.execute(sa.insert(schema.event), values(event))
+        subjects.note_events(connection, [event])
         run = Run(
             id=beginning.run_id,
             function_id=function.id,

@@ -20,6 +20,7 @@ from inngest_celery.flow.sentinels import url_of_broker
 from inngest_celery.masking import Masker
 from inngest_celery.masking.sealed import SecretKeys
 from inngest_celery.settings import Settings, SettingsError, settings_of
+from inngest_celery.store import subjects
 from inngest_celery.store.database import Database
 from inngest_celery.worker.chores import Chores
 from inngest_celery.worker.step_events import StepEvents
@@ -116,6 +117,7 @@ class Runtime:
             # Whoever is frozen for longer than a lease has lost it anyway.
             patience=math.ceil(settings.lease),
             keyring=self.keyring,
+            subjects=subjects.declared(settings.subjects, settings.subject_secret),
         )
 
     @cached_property

@@ -29,13 +29,19 @@ def rows(database: Database) -> dict[str, int]:
         return {table.name: len(connection.execute(table.select()).all()) for table in schema.metadata.sorted_tables}
 
 
+def anew(app: Celery) -> None:
+    """Have the settings read anew; the clock stays."""
+    for made in ("settings", "database"):
+        runtime_of(app).__dict__.pop(made, None)
+
+
 @pytest.fixture
 def keys(shop: Celery, inline: Inline) -> str:
     """The public key of the receipts."""
     private, public = new_key()
     shop.conf.update(inngest_subject_key="a key for the tests", inngest_receipt_key=private)
     shop.conf.inngest_subjects = {"email": ["event.data.email"]}
-    runtime_of(shop).__dict__.pop("settings", None)
+    anew(shop)
     return public
 
 
@@ -84,11 +90,32 @@ def test_what_is_not_meant_changes_nothing(cli: RunCli, inline: Inline, database
     assert inline.runs.list() == []
 
 
+def test_what_would_be_erased_can_be_exported(
+    shop: Celery, cli: RunCli, inline: Inline, database: Database, keys: str
+) -> None:
+    for email in ("ada@example.com", "bob@example.com"):
+        inline.send(inngest.Event(name="shop/refused", data={"email": email}))
+    lines = [json.loads(line) for line in cli("export", "person", "--where", WHERE).stdout.splitlines()]
+    assert [line["type"] for line in lines] == ["event"] * 3 + ["run", "attempt"]
+    assert all("bob@" not in str(line) for line in lines)
+    assert [line["data"]["email"] for line in lines if line.get("name") == "shop/refused"] == ["ada@example.com"]
+    assert "looked at. The index is complete." in cli("subjects", "index").output
+    by_index = cli("export", "person", "--subject", "email=ada@example.com").stdout
+    assert {json.loads(line)["id"] for line in by_index.splitlines() if '"type": "event"' in line} == {
+        line["id"] for line in lines if line["type"] == "event"
+    }
+    with database.autocommit() as connection:
+        assert "ada@" not in str(connection.execute(schema.audit.select()).all())
+    shop.conf.inngest_subjects = {}
+    anew(shop)
+    assert "(subjects_not_set)" in cli("subjects", "index", status=2).output
+
+
 def test_a_receipt_needs_a_key_before_anything_is_erased(shop: Celery, cli: RunCli, inline: Inline) -> None:
     inline.send(inngest.Event(name="shop/refused", data={"email": "ada@example.com"}))
     assert "(subject_key_missing)" in cli("erase", "--where", WHERE, "--yes", status=2).output
     shop.conf.inngest_subject_key = "a key for the tests"
-    runtime_of(shop).__dict__.pop("settings", None)
+    anew(shop)
     file = "nowhere/r.json"
     assert "(receipt_key_missing)" in cli("erase", "--where", WHERE, "--yes", "--receipt", file, status=2).output
     assert len(inline.runs.list()) == 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
-from inngest_celery.settings import SettingsError
+from inngest_celery.settings import SettingsError, require_subject_secret
 from inngest_celery.store import erasures, schema
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker import holding
@@ -157,7 +157,7 @@ def test_a_subject_is_asked_for_by_its_name(make: Callable[..., Bench]) -> None:
     with pytest.raises(asking.SubjectUnknownError, match="declared are email"):
         asking.by_subject(settings, "phone", "1")
     with pytest.raises(SettingsError) as missing:
-        asking.key_of(settings.model_copy(update={"subject_key": None}))
+        require_subject_secret(settings.model_copy(update={"subject_key": None}))
     assert missing.value.code == "subject_key_missing"
 
 

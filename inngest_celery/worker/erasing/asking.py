@@ -13,8 +13,10 @@ from typing import Any
 from inngest_celery.engine import expressions
 from inngest_celery.engine.expressions import nodes
 from inngest_celery.engine.searching import condition, variables_of
-from inngest_celery.settings import Settings, SettingsError
-from inngest_celery.store.listing import Order
+from inngest_celery.settings import Settings, require_subject_secret
+from inngest_celery.store import events as event_rows
+from inngest_celery.store.listing import Order, RunFilter
+from inngest_celery.worker.erasing import indexing
 from inngest_celery.worker.runtime import Runtime
 from inngest_celery.worker.selecting import EventSelection, Selection, event_slices, slices
 
@@ -51,23 +53,7 @@ class Asked:
 
     def hash(self, settings: Settings) -> str:
         """Give what tells the same request from others, and tells nobody without the key of the person."""
-        return hmac.new(key_of(settings), self.where.encode(), hashlib.sha256).hexdigest()
-
-
-def key_of(settings: Settings) -> bytes:
-    """Give the key that hashes of persons' data are made with.
-
-    Raises:
-        SettingsError: there is none (code ``subject_key_missing``).
-    """
-    secret = settings.subject_key or settings.signing_key
-    if not secret:
-        raise SettingsError(
-            "Hashes of whose data it is need a key, so that nobody can guess it from them: set inngest_subject_key to "
-            "a long random text, such as that of `openssl rand -hex 32`, and keep it.",
-            code="subject_key_missing",
-        )
-    return hashlib.sha256(b"inngest subject\0" + secret.encode()).digest()
+        return hmac.new(require_subject_secret(settings), self.where.encode(), hashlib.sha256).hexdigest()
 
 
 def by_expression(where: str) -> Asked:
@@ -121,19 +107,32 @@ def _words(node: Any) -> Iterator[str]:
 
 
 def seeds(runtime: Runtime, asked: Asked, show: Show) -> tuple[set[str], set[str]]:
-    """Give the ids of the events and runs of which it is true. Each that there is is looked at, a slice at a time."""
+    """Give the ids of the events and runs of which it is true.
+
+    Where an index says all of it they are found by that; else each that there is is looked at, a slice at a time.
+    """
+    indexed = indexing.found_by_index(runtime, asked.where)
+    if indexed is not None:
+        chosen = Selection(RunFilter(ids=indexed), where=asked.where)
+        events = _true_events(runtime, asked.where, indexed)
+        return events, {run.id for part in slices(runtime, chosen) for run in part.runs}
     event_ids: set[str] = set()
     run_ids: set[str] = set()
     looked_at = 0
-    for part, count, _ in event_slices(runtime, EventSelection(internal=True, where=asked.where)):
-        event_ids.update(event.id for event in part)
+    for found, count, _ in event_slices(runtime, EventSelection(internal=True, where=asked.where)):
+        event_ids.update(event.id for event in found)
         looked_at += count
         show(looked_at)
-    for chosen in slices(runtime, Selection(where=asked.where), Order(descending=False)):
-        holds = condition(asked.where)
-        assert holds is not None
-        # What its event alone says is found by the event; here it is what the run says itself.
-        run_ids.update(run.id for run in chosen.runs if holds(variables_of(run, chosen.events.get(run.event_id))))
-        looked_at += chosen.looked_at
+    for part in slices(runtime, Selection(where=asked.where), Order(descending=False)):
+        run_ids.update(run.id for run in part.runs)
+        looked_at += part.looked_at
         show(looked_at)
     return event_ids, run_ids
+
+
+def _true_events(runtime: Runtime, where: str, event_ids: set[str]) -> set[str]:
+    holds = condition(where)
+    assert holds is not None
+    with runtime.database.autocommit() as connection:
+        found = event_rows.several(connection, sorted(event_ids))
+    return {event.id for event in found if holds(variables_of(None, event))}

@@ -66,7 +66,7 @@ def go_on(runtime: Runtime, plan: KeepPlan, what: str, length: int) -> Ended:
     with runtime.database.autocommit() as connection:
         walk = walks.of(connection, name_of(what, length), plan.version, now)
         if walk.arrived_at is not None and walk.began_at <= now - _AGAIN_MS:
-            walks.begin_anew(connection, now, [walk.name])
+            walks.begin_anew(connection, [walk.name], now)
             walk = walks.of(connection, walk.name, plan.version, now)
         if what == RUNS:
             page = aged.ended_runs(connection, walk, now - length, AT_ONCE, with_names=plan.by_event)
