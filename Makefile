@@ -5,7 +5,7 @@ READY := .venv/.ready
 # More arguments, for pytest or the benchmarks: make test ARGS="-k sleep", make bench ARGS="--only growth"
 ARGS ?=
 
-.PHONY: setup demo test check lint types pyright imports bench flow-report format clean
+.PHONY: setup demo test check lint types pyright imports audit bench flow-report format clean
 
 setup: $(READY)
 	@echo "Ready. Next: make demo, or make test"
@@ -51,6 +51,12 @@ pyright: $(READY)
 
 imports: $(READY)
 	@$(BIN)/lint-imports --no-logo
+
+# Known vulnerabilities of what is installed. It asks a service on the network, so neither `test` nor CI depends on it;
+# the search for secrets is a test, and needs none (tests/test_secrets.py).
+audit: $(READY)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check 'pip-audit>=2.7'
+	@$(BIN)/pip-audit --skip-editable $(ARGS)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks $(ARGS)

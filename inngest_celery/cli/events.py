@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from inngest_celery.cli.access import recorded
 from inngest_celery.cli.choosing import EventChoice, choosing_events
 from inngest_celery.cli.group import Failure, HasApp, runtime_for
 from inngest_celery.cli.send import send
@@ -122,9 +123,12 @@ def replay(target: HasApp, event_ids: tuple[str, ...]) -> None:
     """
     from inngest_celery.worker.resending import resend
 
-    with runtime_for(target) as runtime:
-        for new_id in resend(runtime, event_ids):
-            click.echo(new_id)
+    subject, details = (event_ids[0], None) if len(event_ids) == 1 else ("", {"ids": list(event_ids)})
+    with runtime_for(target) as runtime, recorded(runtime, "event.replay", subject, details) as entry:
+        sent = list(resend(runtime, event_ids))
+        entry.tell(ids=sent)
+    for new_id in sent:
+        click.echo(new_id)
 
 
 def _check_id(option: str, given: str | None) -> None:

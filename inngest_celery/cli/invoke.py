@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from inngest_celery.cli.access import recorded
 from inngest_celery.cli.completion import FunctionId
 from inngest_celery.cli.group import HasApp, runtime_for
 from inngest_celery.cli.inputs import read_object
@@ -32,7 +33,9 @@ def invoke(target: HasApp, function_id: str, data: str, waits: bool, timeout: fl
 
     given = read_object(data, "--data")
     with runtime_for(target) as runtime:
-        called = invoking.invoke(runtime, function_id, given)
+        with recorded(runtime, "function.invoke", function_id) as entry:
+            called = invoking.invoke(runtime, function_id, given)
+            entry.tell(event_id=called.event_id)
         click.echo(called.run_id, err=waits)
         if not waits:
             return

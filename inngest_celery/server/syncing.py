@@ -20,6 +20,7 @@ from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import apps
+from inngest_celery.worker import auditing
 
 router = APIRouter(dependencies=[Depends(require_signing_key)])
 logger = logging.getLogger(__name__)
@@ -44,8 +45,15 @@ async def register(request: Request, server: Serving) -> JSONResponse:
     read = registration.read(bodies.json_of(await bodies.read(request, _MAX_BODY)))
     if not read.url and read.deploy_type != apps.CONNECT:
         raise ApiError(400, "url: the app does not say where it is served", code="config_invalid")
-    done = await run_in_threadpool(registration.register, server, read)
-    return _answer(done)
+    return _answer(await run_in_threadpool(_register, request, server, read))
+
+
+def _register(request: Request, server: Server, read: registration.Registration) -> registration.Registered:
+    """Register an app, which most are that start; what changes nothing does not belong into the log."""
+    done = registration.register(server, read)
+    if done.modified:
+        audit.record(request, caller_of(request), "app.register", read.app, outcome=auditing.DONE)
+    return done
 
 
 @router.delete("/fn/remove")

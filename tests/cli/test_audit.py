@@ -11,6 +11,7 @@ from celery import Celery
 
 from inngest_celery.store import schema
 from inngest_celery.store.database import Database
+from inngest_celery.testing.inline import Inline
 from inngest_celery.worker.runtime import runtime_of
 from tests.cli.conftest import RunCli
 
@@ -81,3 +82,17 @@ def test_without_the_key_nothing_is_done_that_belongs_into_the_log(
     runtime_of(shop).renew()
     assert "audit_key_missing" in cli("tokens", "create", "other", "--scope", "read", status=2).output
     assert "other" not in cli("tokens", "list").output
+
+
+def test_what_is_sent_and_called_by_hand_stands_in_the_log(cli: RunCli, database: Database, inline: Inline) -> None:
+    event_id = cli("send", "shop/refused", "--data", '{"secret": "payload"}').output.strip()
+    cli("events", "replay", event_id)
+    inline.drain()
+    cli("invoke", "shop-refuse", "--data", '{"secret": "payload"}')
+    printed = cli("audit", "list", "--json").output
+    assert [(each["action"], each["subject"], each["outcome"]) for each in reversed(json.loads(printed))] == [
+        ("event.send", "shop/refused", "done"),
+        ("event.replay", event_id, "done"),
+        ("function.invoke", "shop-refuse", "done"),
+    ]
+    assert "payload" not in printed

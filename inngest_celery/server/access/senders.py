@@ -118,9 +118,9 @@ class Senders:
             raise ApiError(401, "Event key not found", code="event_key_not_found")
         if not credentials.is_good(row, now):
             self._known.pop(key_hash, None)
-            how = "revoked" if row.revoked_at is not None else "expired"
-            message = f"The event key {row.name!r} ({row.id}) is {how}: `inngest-celery keys create` makes another one."
-            raise ApiError(401, message, code=f"event_key_{how}")
+            code = "event_key_revoked" if row.revoked_at is not None else "event_key_expired"
+            message = f"The event key {row.name!r} ({row.id}) is good no more: `inngest-celery keys create` makes one."
+            raise ApiError(401, message, code=code)
         if len(self._known) >= _MOST:
             self._known.clear()
         self._known[key_hash] = (row, now)

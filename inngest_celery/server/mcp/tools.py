@@ -90,7 +90,9 @@ def tool(handler: Handler, *, reads: bool = False, destroys: bool = False) -> To
             return await answer(caller, read)
         if caller.person.role < Role.OPERATOR:
             raise too_low(caller.person, Role.OPERATOR)
-        entry = await run_in_threadpool(audit.record, caller.request, caller.person, f"mcp.{handler.__name__}")
+        entry = await run_in_threadpool(
+            audit.record, caller.request, caller.person, f"mcp.{handler.__name__}", _subject(read)
+        )
         async with contextmanager_in_threadpool(entry):
             return await answer(caller, read)
 
@@ -104,3 +106,8 @@ def tool(handler: Handler, *, reads: bool = False, destroys: bool = False) -> To
     schema.pop("title", None)
     schema.pop("description", None)
     return Tool(handler.__name__, inspect.getdoc(handler) or "", schema, call, reads, destroys)
+
+
+def _subject(read: Arguments) -> str:
+    """Give what a tool acts on, if that is one thing."""
+    return next((str(getattr(read, name)) for name in ("run_id", "function_id", "name") if hasattr(read, name)), "")
