@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from celery import Celery
 
 from inngest_celery.clock import Clock, clock_from
+from inngest_celery.flow import tls
 from inngest_celery.flow.sentinels import url_of_broker
 from inngest_celery.settings import Settings, SettingsError, settings_of
 from inngest_celery.store.database import Database
@@ -101,7 +102,9 @@ class Runtime:
         if broker.transport_cls == "sentinel":
             url = self.app.conf.broker_write_url or self.app.conf.broker_url
             return url_of_broker(";".join([url] if isinstance(url, str) else url), broker.transport_options)
-        return str(broker.as_uri(include_password=True)) if broker.transport_cls in _REDIS else None
+        if broker.transport_cls not in _REDIS:
+            return None
+        return tls.url_of_broker(broker.as_uri(include_password=True), broker.ssl)
 
     @cached_property
     def admission(self) -> Admission:
