@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from celery import Celery
 
 from inngest_celery.clock import Clock, clock_from
-from inngest_celery.flow import tls
 from inngest_celery.flow.sentinels import url_of_broker
 from inngest_celery.settings import Settings, SettingsError, settings_of
 from inngest_celery.store.database import Database
@@ -104,6 +103,8 @@ class Runtime:
             return url_of_broker(";".join([url] if isinstance(url, str) else url), broker.transport_options)
         if broker.transport_cls not in _REDIS:
             return None
+        from inngest_celery.flow import tls
+
         return tls.url_of_broker(broker.as_uri(include_password=True), broker.ssl)
 
     @cached_property
