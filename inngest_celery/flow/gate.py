@@ -23,7 +23,7 @@ from inngest_celery.flow.places import name_of
 Operation = list[Any]
 """A name and its arguments, as ``lua/gate.lua`` has them."""
 
-_CLUSTER = "redis+cluster://"
+_CLUSTER = ("redis+cluster://", "rediss+cluster://")
 # Whoever waits for Redis is a worker with a message in its hands, or a sweep: both come again.
 _PATIENCE_S = 2.0
 # One that did not answer is not asked again at once: each message would wait as long for nothing.
@@ -55,7 +55,8 @@ class Gate:
     """Flow control in one Redis, Valkey or Redis Cluster.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``; ``redis+cluster://host:port`` for a cluster;
+        url: ``redis://``, ``rediss://`` or ``unix://``; ``redis+cluster://host:port`` for a cluster,
+            ``rediss+cluster://`` for one with TLS;
             ``sentinel://host:port;sentinel://…?master_name=…`` for one that sentinels look after.
         prefix: what all keys begin with.
         call_ms: for how long a job that is called keeps its places before it has begun, in milliseconds.
@@ -175,7 +176,7 @@ def connect(url: str, patience_s: float = _PATIENCE_S) -> redis.Redis:
     """
     patience = {"socket_timeout": patience_s, "socket_connect_timeout": _PATIENCE_S}
     if url.startswith(_CLUSTER):
-        cluster: Any = RedisCluster.from_url(url.replace(_CLUSTER, "redis://", 1), **patience)
+        cluster: Any = RedisCluster.from_url(url.replace("+cluster://", "://", 1), **patience)
         return cluster  # type: ignore[no-any-return]
     # Tried once more at once, for a connection that the other side has closed meanwhile; then it is left for later.
     again = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))

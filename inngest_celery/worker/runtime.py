@@ -147,7 +147,11 @@ class Runtime:
         if broker.transport_cls == "sentinel":
             url = self.app.conf.broker_write_url or self.app.conf.broker_url
             return url_of_broker(";".join([url] if isinstance(url, str) else url), broker.transport_options)
-        return str(broker.as_uri(include_password=True)) if broker.transport_cls in _REDIS else None
+        if broker.transport_cls not in _REDIS:
+            return None
+        from inngest_celery.flow import tls
+
+        return tls.url_of_broker(broker.as_uri(include_password=True), broker.ssl)
 
     @cached_property
     def admission(self) -> Admission:

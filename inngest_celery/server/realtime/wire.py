@@ -36,7 +36,7 @@ def _pool_of(url: str) -> Any:
     options: dict[str, Any] = {"socket_connect_timeout": _CONNECT_S, "retry": Retry(NoBackoff(), 0), "protocol": 2}
     if url.startswith(sentinels.SCHEME):
         return sentinels.master(url, Sentinel, socket_timeout=None, **options).connection_pool
-    return ConnectionPool.from_url(url.replace("redis+cluster://", "redis://", 1), socket_timeout=None, **options)
+    return ConnectionPool.from_url(url.replace("+cluster://", "://", 1), socket_timeout=None, **options)
 
 
 class Wire:
