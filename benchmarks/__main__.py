@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import growth, report, stacks
+from benchmarks import growth, keeping, report, stacks
 from benchmarks.contest import WAYS, contest
 from benchmarks.figures import compare
 from benchmarks.pages import pages
@@ -22,7 +22,7 @@ from benchmarks.remote import remote
 
 RESULTS = Path(__file__).with_name("results.json")
 _IMPORT_TARGET = 0.3
-_PARTS = (*WAYS, "remote", "growth", "pages", "import")
+_PARTS = (*WAYS, "remote", "growth", "pages", "retention", "import")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -80,6 +80,10 @@ def _measure(console: Console, name: str, options: argparse.Namespace) -> dict[s
             taken = pages(stack, options.runs, say)
             report.show_pairs(console, f"The dashboard's pages beside {options.runs:,} runs", taken)
             found["pages"] = taken
+        if "retention" in options.only and name == _FIRST:
+            kept = keeping.retention(stack, options.old_runs, say)
+            report.show_pairs(console, f"Retention of {options.old_runs:,} runs beside live load", kept)
+            found["retention"] = kept
     return found
 
 
@@ -97,6 +101,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     share = 10 if options.quick else 1
     options.lone, options.burst, options.rows = 50 // share, 500 // share, 100_000 // share
     options.runs = 5_000_000 // share
+    options.old_runs = 1_000_000 // share
     options.lengths = [length // share for length in (125, 250, 500, 1000)]
     return options
 

@@ -79,6 +79,17 @@ class Runner:
         self._wait()
         return (time.perf_counter() - began) * 1000
 
+    def together(self, runs: int) -> list[float]:
+        """Start some runs at once, wait for all, and give the milliseconds after which each has ended, in order."""
+        began = time.perf_counter()
+        for _ in range(runs):
+            self._start(self._next(), STEPS)
+        took = []
+        for _ in range(runs):
+            self._wait()
+            took.append((time.perf_counter() - began) * 1000)
+        return took
+
     def burst(self, runs: int, result: Result) -> None:
         """Send many runs to workers that stand still, then see how long they take."""
         self._worker.sigstop()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from inngest_celery.worker.erasing.closure import Closure
     from inngest_celery.worker.runtime import Runtime
 
+_HELD_BACK = "erasure_held_back"
+
 
 def asked_for(runtime: Runtime, where: str | None, subject: str | None) -> Asked:
     """Give what ``--where`` or ``--subject`` ask for.
@@ -208,5 +210,5 @@ def _print(ended: Erasure, *, as_json: bool) -> None:
         click.echo(f"{done}: {rows}. The erasure is {ended.id}.")
     if told["held_back"]:
         number = len(told["held_back"])
-        click.echo(f"{number} run(s) are held, and were left with their events. (erasure_held_back)", err=True)
+        click.echo(f"{number} run(s) are held, and were left with their events. ({_HELD_BACK})", err=True)
         click.get_current_context().exit(1)

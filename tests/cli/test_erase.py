@@ -69,6 +69,10 @@ def test_a_person_is_erased_and_the_receipt_proves_it(
     file.write_text(file.read_text().replace('"inngest_run": 1', '"inngest_run": 0'))
     assert "(receipt_tampered)" in cli("receipt", "verify", str(file), status=2).output
     assert "Erased: nothing" in cli("erase", "--where", WHERE).output
+    cli("hold", "add", "--reason", "case", "--function", "shop-refuse")
+    bobs = 'event.data.email == "bob@example.com"'
+    assert "(erasure_held_back)" in cli("erase", "--where", bobs, "--yes", status=1).output
+    assert len(inline.runs.list()) == 1
 
 
 def test_what_is_not_meant_changes_nothing(cli: RunCli, inline: Inline, database: Database, keys: str) -> None:

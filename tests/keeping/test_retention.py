@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+import sqlalchemy as sa
 from celery import Celery
 
 import inngest_celery as inngest
+from inngest_celery.server.metrics import keeping
 from inngest_celery.settings import SettingsError, settings_of
 from inngest_celery.store import schema
-from inngest_celery.worker import holding, rerunning
-from inngest_celery.worker.keeping import ending
+from inngest_celery.worker import bridge, holding, rerunning
+from inngest_celery.worker.chores import NotYet
+from inngest_celery.worker.keeping import ending, sweeping
 from inngest_celery.worker.keeping.plan import plan_of
 from inngest_celery.worker.keeping.sweeping import Retention
 from inngest_celery.worker.outbox import outbox
 from inngest_celery.worker.runs import RunNotFoundError
 from inngest_celery.worker.runtime import runtime_of
-from tests.keeping.conftest import MakeBench, counts, statements, sweep
+from tests.databases import create_tables
+from tests.functions.bench import Bench
+from tests.keeping.conftest import MakeBench, counts, define, statements, sweep
+from tests.worker_process import ROOT
 
 MONTH: list[dict[str, object]] = [{"function": "app-*", "keep": "30 days"}]
 DATABASES = pytest.mark.databases("sqlite", "postgres", "mariadb")
@@ -184,3 +197,106 @@ def test_rules_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("INNGEST_RETENTION", '[{"event": "a/*", "keep": "2 weeks"}]')
     [rule] = settings_of(Celery(set_as_current=False)).retention
     assert rule.keep_ms == 14 * 86_400_000
+
+
+@ONE
+def test_a_worker_does_it_now_and_then_a_bit_at_a_time(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = make_bench(inngest_retention=MONTH)
+    for _ in range(3):
+        bench.run("test/bad")
+    bench.advance(days=31)
+    monkeypatch.setattr(ending, "AT_ONCE", 2)
+    retention = Retention(runtime_of(bench.app))
+    assert retention.is_due
+    retention.begin()
+    assert not retention.is_due
+    with pytest.raises(NotYet):
+        retention.go_on()
+    assert len(bench.rows(schema.run)) == 1
+    retention.go_on()
+    assert counts(bench) == {}
+
+
+@ONE
+def test_its_time_is_bounded(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = make_bench(inngest_retention=MONTH)
+    for _ in range(3):
+        bench.run("test/bad")
+    bench.advance(days=31)
+    monkeypatch.setattr(ending, "AT_ONCE", 1)
+    monkeypatch.setattr(sweeping, "MOST_S", 0.0)
+    retention = Retention(runtime_of(bench.app))
+    retention.begin()
+    retention.go_on()
+    assert len(bench.rows(schema.run)) == 2
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.brokers("valkey")
+def test_results_go_with_their_runs(make_bench: MakeBench, redis_url: str) -> None:
+    bench = make_bench(inngest_retention=MONTH)
+    bench.app.conf.result_backend = redis_url
+    runs = [bench.run(), bench.run("test/bad")]
+    bridge.store_result(runtime_of(bench.app), runs[0].id, runs[0].status, "kept")
+    bridge.store_result(runtime_of(bench.app), runs[1].id, runs[1].status, "kept")
+    with closing(redis.Redis.from_url(redis_url)) as client:
+        assert len(list(client.scan_iter("celery-task-meta-*"))) == 2
+        holding.add(runtime_of(bench.app), "case", "tests", run_id=runs[1].id)
+        bench.advance(days=31)
+        sweep(bench)
+        assert list(client.scan_iter("celery-task-meta-*")) == [f"celery-task-meta-{runs[1].id}".encode()]
+
+
+@ONE
+def test_prometheus_hears_of_it(make_bench: MakeBench) -> None:
+    bench = make_bench(inngest_retention=MONTH)
+    for _ in range(2):
+        bench.run("test/bad")
+    bench.advance(days=31)
+    sweep(bench)
+    bench.inline.clock.advance(90_000)
+
+    def told() -> dict[str, float]:
+        found = keeping.families(runtime_of(bench.app), bench.now)
+        return {f"{each.name}{each.labels}": each.value for family in found for each in family.samples}
+
+    assert told()["inngest_retention_rows_deleted_total{'of': 'runs'}"] == 10
+    assert told()["inngest_retention_lag_seconds{}"] == pytest.approx(90, abs=30)
+    bench.app.conf.inngest_retention = []
+    runtime_of(bench.app).__dict__.pop("settings")
+    assert statements(bench, told) == 0
+
+
+def test_a_process_that_dies_in_the_middle_is_followed_by_another(tmp_path: Path) -> None:
+    """It is killed before a commit and after one; then all is gone that has to be, and nothing else."""
+    database = tmp_path / "d.db"
+    bench = Bench(f"sqlite:///{database}")
+    define(bench)
+    create_tables(f"sqlite:///{database}")
+    for _ in range(3):
+        bench.run("test/bad")
+    # The other process has the system's clock: what is here ended long before.
+    with bench.database.transaction() as connection:
+        connection.execute(sa.update(schema.run).values(ended_at=schema.run.c.ended_at - 40 * 86_400_000))
+        connection.execute(sa.update(schema.event).values(received_at=schema.event.c.received_at - 40 * 86_400_000))
+    bench.close()
+    orders = tmp_path / "orders"
+    orders.mkdir()
+    environment = {
+        "PYTHONPATH": str(ROOT),
+        "INNGEST_TEST_CRASH": str(orders),
+        "INNGEST_DATABASE_URL": f"sqlite:///{database}",
+        "INNGEST_RETENTION": json.dumps(MONTH),
+    }
+    call = [sys.executable, "-c", "from inngest_celery.cli import main; main()", "retention", "run", "--json"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    for place, left in (("retention_before_commit", 3), ("retention_after_commit", 0)):
+        (orders / place).touch()
+        assert run().returncode == -signal.SIGKILL, place
+        assert len(bench.rows(schema.run)) == left
+    done = run()
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"rows": {}}), done.stderr
+    assert not bench.rows(schema.event) + bench.rows(schema.attempt)

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse, Response
 
 from inngest_celery.server.access import Role, require
-from inngest_celery.server.metrics import gauges, lines
+from inngest_celery.server.metrics import gauges, keeping, lines
 from inngest_celery.server.metrics.counters import Counters
 from inngest_celery.worker.runtime import Runtime
 
@@ -48,6 +48,7 @@ class Metrics(Collector):
         snapshot = gauges.look(self._runtime)
         yield from gauges.families(snapshot, self._runtime)
         yield from lines.families(self._runtime, snapshot.functions)
+        yield from keeping.families(self._runtime, snapshot.now)
         yield from self._counters.collect(snapshot.now, [row.id for row in snapshot.functions])
 
 

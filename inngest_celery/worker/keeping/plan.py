@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.keeping import KeepRule, for_event, for_run
 from inngest_celery.store import functions
 from inngest_celery.store.aged import Aged
+from inngest_celery.store.functions import FunctionRow
 from inngest_celery.worker.runtime import Runtime
 
 
@@ -68,6 +69,10 @@ class KeepPlan:
 def plan_of(runtime: Runtime) -> KeepPlan:
     """Give what holds now."""
     with runtime.database.autocommit() as connection:
-        specs = [read_spec(row.config) for row in functions.all_of(connection)]
-    budgets = {spec.id: spec.budget.period_ms for spec in specs if spec.budget is not None}
-    return KeepPlan(tuple(runtime.settings.retention), budgets)
+        return plan_for(runtime.settings.retention, functions.all_of(connection))
+
+
+def plan_for(rules: Sequence[KeepRule], registered: Iterable[FunctionRow]) -> KeepPlan:
+    """Give what rules mean for functions."""
+    specs = [read_spec(row.config) for row in registered]
+    return KeepPlan(tuple(rules), {spec.id: spec.budget.period_ms for spec in specs if spec.budget is not None})
