@@ -70,7 +70,7 @@ def test_paths(path: str, place: str, value: object, shown: object) -> None:
         ("phone", "(555) 123-4567", "[masked]"),
         ("phone", "2024-01-02 10:11", "2024-01-02 10:11"),
         ("token", "Authorization: Bearer abcdefgh12345678", "Authorization: [masked]"),
-        ("token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "[masked]"),
+        ("token", ".".join(["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxIn0", "c2ln"]), "[masked]"),
         ("token", "sk" + "_live_4eC39HqLyjWDarjtT1zdp7dc", "[masked]"),
         ("token", "AKIA" + "IOSFODNN7EXAMPLE", "[masked]"),
         ("token", "ghp_" + "a1" * 18, "[masked]"),
