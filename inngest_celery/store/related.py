@@ -91,6 +91,13 @@ def of_runs(connection: sa.Connection, run_ids: Sequence[str]) -> OfRuns:
     return found
 
 
+def live_of(connection: sa.Connection, run_ids: Sequence[str]) -> list[str]:
+    """Give those of these runs that have not ended."""
+    run = schema.run
+    query = sa.select(run.c.id).where(run.c.id.in_(run_ids), run.c.status.not_in(removing.ENDED))
+    return list(connection.execute(query).scalars())
+
+
 def _called(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:
     """Give the ids of the events by which steps have called functions, or do so now."""
     step, wait = schema.step, schema.wait

@@ -56,12 +56,33 @@ def cancel_many(bench: Bench) -> None:
         connection.execute(sa.insert(schema.cancellation), {**row, "cancelled": 0})
 
 
+def sign(bench: Bench) -> None:
+    """Leave behind what a run of an app on an SDK of another language leaves that has waited for a signal."""
+    run = next(row for row in bench.rows(schema.run, function_id="app-join") if ADA in (row.output or ""))
+    name = f"inngest/signal:sign {ADA}"
+    times = {"queued_at": 1, "started_at": 1, "ended_at": 1}
+    step = {
+        "run_id": run.id,
+        "id": "s",
+        "name": "sign",
+        "op": "WaitForSignal",
+        "memo": "null",
+        "failed": False,
+        **times,
+    }
+    with bench.database.transaction() as connection:
+        connection.execute(sa.insert(schema.topic), {"event_name": name, "paths": "[]"})
+        told = json.dumps({"until": 1, "event": name, "if": None})
+        connection.execute(sa.insert(schema.step), {**step, "attempt": 0, "waited": told})
+
+
 @DATABASES
 @pytest.mark.parametrize("redacts", [False, True], ids=["erase", "redact"])
 def test_nothing_of_a_person_is_left(make: Callable[..., Bench], redacts: bool) -> None:
     bench = make()
     ada.live(bench)
     cancel_many(bench)
+    sign(bench)
     # Without an erasure the search finds it, wherever it can be.
     assert ADA.encode() in ada.stored(bench.database)
     assert {
@@ -74,6 +95,7 @@ def test_nothing_of_a_person_is_left(make: Callable[..., Bench], redacts: bool) 
         "attempt.name",
         "wait.expression",
         "cancellation.expression",
+        "topic.event_name",
     } <= ada.tables_with(bench.database, ADA)
     before = len(bench.rows(schema.run))
     told = json.loads(erase(bench, redacts=redacts).receipt or "{}")

@@ -236,11 +236,15 @@ def test_its_time_is_bounded(make_bench: MakeBench, monkeypatch: pytest.MonkeyPa
 def test_results_go_with_their_runs(make_bench: MakeBench, redis_url: str) -> None:
     bench = make_bench(inngest_retention=MONTH)
     bench.app.conf.result_backend = redis_url
-    runs = [bench.run(), bench.run("test/bad")]
-    bridge.store_result(runtime_of(bench.app), runs[0].id, runs[0].status, "kept")
-    bridge.store_result(runtime_of(bench.app), runs[1].id, runs[1].status, "kept")
+    runs = [bench.run("test/bad"), bench.run("test/bad")]
+    with bench.database.transaction() as connection:
+        # As if a canvas had called it, under an id of its own.
+        update = sa.update(schema.run).where(schema.run.c.id == runs[0].id)
+        connection.execute(update.values(celery=json.dumps({"task_id": "call"})))
+    for task_id, run in (("call", runs[0]), (runs[0].id, runs[0]), (runs[1].id, runs[1])):
+        bridge.store_result(runtime_of(bench.app), task_id, run.status, "kept")
     with closing(redis.Redis.from_url(redis_url)) as client:
-        assert len(list(client.scan_iter("celery-task-meta-*"))) == 2
+        assert len(list(client.scan_iter("celery-task-meta-*"))) == 3
         holding.add(runtime_of(bench.app), "case", "tests", run_id=runs[1].id)
         bench.advance(days=31)
         sweep(bench)

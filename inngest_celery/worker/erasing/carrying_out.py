@@ -164,24 +164,10 @@ class Erasing:
 
     def _end_runs(self, some: Sequence[Item]) -> None:
         run_ids = [item.subject_id for item in some]
-        # Before the rows go that say which there are: it may be repeated.
-        results.forget(self.runtime, self._task_ids(run_ids))
+        results.forget(self.runtime, run_ids, steps=True)
         held = holding.deleting(self.runtime, lambda: self._end_locked_runs(some))
         if held:
             self._hold_back(held)
-
-    def _task_ids(self, run_ids: Sequence[str]) -> set[str]:
-        """Give the ids under which Celery may keep something of these runs."""
-        run, step, attempt = schema.run, schema.step, schema.attempt
-        found = set(run_ids)
-        with self.runtime.database.autocommit() as connection:
-            for table in (step, attempt):
-                query = sa.select(table.c.task_id).where(table.c.run_id.in_(run_ids), table.c.task_id.is_not(None))
-                found.update(connection.execute(query).scalars())
-            for text in connection.execute(sa.select(run.c.celery).where(run.c.id.in_(run_ids))).scalars():
-                told = json.loads(text).get("id") if text else None
-                found.update([told] if isinstance(told, str) else [])
-        return found
 
     @retried
     def _end_locked_runs(self, some: Sequence[Item]) -> set[str]:
@@ -191,6 +177,8 @@ class Erasing:
             held = set(holding.held(connection, run_ids))
             free = [item for item in some if item.subject_id not in held]
             found = removing.lock_ended(connection, [item.subject_id for item in free], undelivered=True)
+            if related.live_of(connection, [item.subject_id for item in free]):
+                raise self._unfinished("a run of it has not ended, after all")
             signals = related.signals_of(connection, found)
             if self.erasure.mode == "redact":
                 counts = redacting.runs(connection, found, self.words)
