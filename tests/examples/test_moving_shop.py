@@ -159,8 +159,9 @@ def test_what_is_on_its_way_arrives(step: str, following: str, shop: Shop, empty
     wait_until(lambda: shop.bank.asked[f"/charges/{begun}"] > 1, LONG, "the bank to be asked twice")
     worker.stop()
     waiting = shop.place(2)
-    shop.deploy(following)
+    # While nobody asks: a function gives up after some attempts.
     shop.bank.open.set()
+    shop.deploy(following)
     for order in (begun, waiting):
         shop.wait_for(order, status="shipped", asked=True, stock=STOCK - 3)
     assert shop.bank.paid == {f"/charges/{order}": 1 for order in (begun, waiting)}
