@@ -29,12 +29,14 @@ from inngest_celery.flow.places import place_of, place_of_job
 from inngest_celery.sdk.errors import RateLimitedError
 from inngest_celery.sdk.limits import TASK_PREFIX
 from inngest_celery.store import jobs as job_rows
+from inngest_celery.store.limits import find_jobs
+from inngest_celery.store.rows import Job
 from inngest_celery.worker import hints, messages
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.calls import Call, call_of, called_in, key_of, subject_of
 from inngest_celery.worker.rates import Rates
 from inngest_celery.worker.registry import limited_tasks_of
-from inngest_celery.worker.runtime import runtime_of
+from inngest_celery.worker.runtime import Runtime, runtime_of
 from inngest_celery.worker.task_bodies import surround
 
 if TYPE_CHECKING:
@@ -128,8 +130,21 @@ def _begin(call: Call) -> Slot:
     _quietly(lambda: hints.send(call.runtime, others))
     crash_point("task_begun")
     if slot is None:
+        if call.called and not call.again and _is_gone(call.runtime, call.job):
+            # It was called twice, and another message was first. Nobody is to stand in line for it any more.
+            _quietly(lambda: hints.send(call.runtime, call.runtime.admission.forget(place)))
+            raise Ignore
         _wait(call, counted=True)
     return slot
+
+
+def _is_gone(runtime: Runtime, job: Job) -> bool:
+    """Tell whether a job was taken. Where the database does not answer, it may be there."""
+    try:
+        with runtime.database.autocommit() as connection:
+            return not find_jobs(connection, [(job.subject_id, job.key)])
+    except exc.SQLAlchemyError:
+        return False
 
 
 def _wait(call: Call, *, counted: bool = False) -> NoReturn:

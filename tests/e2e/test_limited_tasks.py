@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from celery import chain, chord, group
 from celery.result import AsyncResult
 
 import inngest_celery as inngest
 from inngest_celery.clock import SharedClock
+from inngest_celery.store import schema
+from inngest_celery.store.waits import job_from
+from inngest_celery.worker import hints
 from tests.conftest import Brokers, StartWorker
 from tests.e2e import literals
 from tests.e2e.limited import LEASE, most_at_once
@@ -223,17 +227,22 @@ def test_a_throttle_keeps_to_its_rate(open_tasks: OpenTasks, clock_file: Path) -
     # Nobody is to be taken for dead because hours pass.
     tasks = open_tasks(clock=f"file:{clock_file}", lease=86_400, hint_timeout=86_400)
     clock = SharedClock(clock_file)
-    for _ in range(2):
-        tasks.worker(pool="prefork", concurrency=2)
+    workers = [tasks.worker(pool="prefork", concurrency=2) for _ in range(2)]
     results = [tasks.call("paced", number) for number in range(40)]
     # Eight a day, and ten at once: each three hours let one more begin, and no other.
     for begun in range(10, 40):
         wait_until(lambda number=begun: sum(result.ready() for result in results) >= number, LONG, tasks.describe)
         tasks.wait_for_waiting(40 - begun)
         assert len(tasks.bodies("paced")) == begun
+        if begun == 10:
+            waited = [job_from(row._mapping) for row in tasks.ask(sa.select(schema.job))]
         clock.advance(3 * 3_600_000)
     for result in results:
         result.get(timeout=LONG)
+    assert len(tasks.bodies("paced")) == 40
+    # What is called again once it is done is neither done again nor left in line.
+    hints.send(tasks.runtime, waited)
+    wait_until(lambda: sum(worker.log.count(" ignored") for worker in workers) >= 2 * len(waited), LONG, tasks.describe)
     assert len(tasks.bodies("paced")) == 40
     tasks.check_nothing_left()
 
