@@ -43,25 +43,23 @@ def is_sealed(value: object) -> bool:
     return isinstance(value, dict) and len(value) == 1 and MARKER in value
 
 
-def hidden(value: Any) -> Any:
-    """Put ``[secret]`` in the place of all that is sealed in parsed JSON; changes it in place."""
+def replaced(value: Any, replacement: Callable[[dict[str, Any]], Any]) -> Any:
+    """Put something in the place of all that is sealed in parsed JSON; changes it in place."""
     box = [value]
     stack: list[Any] = [box]
     while stack:
         container = stack.pop()
         for key, item in list(container.items() if isinstance(container, dict) else enumerate(container)):
             if is_sealed(item):
-                container[key] = SHOWN
+                container[key] = replacement(item)
             elif isinstance(item, dict | list):
                 stack.append(item)
     return box[0]
 
 
-def hidden_in(text: str) -> str:
-    """Put ``[secret]`` in the place of all that is sealed in JSON text."""
-    if MARKER not in text:
-        return text
-    return json.dumps(hidden(json.loads(text)), ensure_ascii=False, separators=(",", ":"))
+def hidden(value: Any) -> Any:
+    """Put ``[secret]`` in the place of all that is sealed in parsed JSON; changes it in place."""
+    return replaced(value, lambda _: SHOWN)
 
 
 def read_keys(text: str) -> list[bytes]:

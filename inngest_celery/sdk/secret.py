@@ -105,17 +105,4 @@ def read_json(text: str) -> Any:
         SecretError: one cannot be opened (``secret_unreadable``).
     """
     read = json.loads(text)
-    return _opened(read) if MARKER in text else read
-
-
-def _opened(value: Any) -> Any:
-    box = [value]
-    stack: list[Any] = [box]
-    while stack:
-        container = stack.pop()
-        for key, item in list(container.items() if isinstance(container, dict) else enumerate(container)):
-            if is_sealed(item):
-                container[key] = Secret(_open(item))
-            elif isinstance(item, dict | list):
-                stack.append(item)
-    return box[0]
+    return sealed.replaced(read, lambda each: Secret(_open(each))) if MARKER in text else read
