@@ -15,6 +15,7 @@ from functools import cached_property
 
 import sqlalchemy as sa
 
+from inngest_celery.equality import written
 from inngest_celery.store import schema
 from inngest_celery.store.changes import Changes
 from inngest_celery.store.inserts import insert_new
@@ -49,19 +50,8 @@ class Subjects:
 
     def hash(self, name: str, value: object) -> str | None:
         """Hash a value, such that what ``==`` counts as equal has one hash; ``None`` if it is no text or number."""
-        match value:
-            case bool():
-                tagged = f"b{value}"
-            case int():
-                tagged = f"n{value:x}"
-            case float():
-                tagged = f"n{int(value):x}" if value.is_integer() else f"n{value!r}"
-            case str():
-                tagged = f"s{value}"
-            case _:
-                return None
-        content = f"{name}\0{tagged}".encode("utf-8", "surrogatepass")
-        return hmac.new(self.key, content, hashlib.sha256).hexdigest()
+        content = written(name, value)
+        return None if content is None else hmac.new(self.key, content, hashlib.sha256).hexdigest()
 
     def of_event(self, event: Event) -> list[dict[str, str]]:
         """Give the rows for an event."""

@@ -18,6 +18,7 @@ from inngest_celery.engine.expressions import nodes
 from inngest_celery.engine.expressions.nodes import Node
 from inngest_celery.engine.expressions.unparse import field
 from inngest_celery.engine.expressions.values import item
+from inngest_celery.equality import written
 
 MAX_PATH = 255
 """Characters of a path; an equality on a longer one is not used as an anchor."""
@@ -104,18 +105,5 @@ def _groups(match: re.Match[str]) -> tuple[str, str, str]:
 
 def _hash(path: str, value: object) -> str | None:
     """Hash path and value, such that values which ``==`` counts as equal have one hash."""
-    match value:
-        case bool():
-            tagged = f"b{value}"
-        case int():
-            tagged = f"n{value:x}"
-        case float():
-            if value != value:
-                return None
-            tagged = f"n{int(value):x}" if value.is_integer() else f"n{value!r}"
-        case str():
-            tagged = f"s{value}"
-        case _:
-            return None
-    content = f"{path}\0{tagged}".encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    content = written(path, value)
+    return None if content is None else hashlib.blake2b(content, digest_size=16).hexdigest()
