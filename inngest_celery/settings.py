@@ -286,7 +286,7 @@ class Settings(BaseModel):
     @property
     def audit_keys(self) -> list[str]:
         """The keys of the audit log, the one to use first."""
-        return [key.strip() for key in self.audit_key.split(",") if key.strip()]
+        return listed(self.audit_key)
 
     @property
     def secret_keys(self) -> SecretKeys:
@@ -354,6 +354,16 @@ def settings_of(app: Celery) -> Settings:
         # Redis hands a message that waits for its ETA to another worker once this time is over.
         return settings.model_copy(update={"horizon": visibility / 3})
     return settings
+
+
+def listed(text: str) -> list[str]:
+    """Read what is separated by commas.
+
+    Example:
+        >>> listed(" a, b,")
+        ['a', 'b']
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def require_subject_secret(settings: Settings) -> bytes:

@@ -36,11 +36,11 @@ def verify(target: HasApp, head: str | None, source: IO[str] | None, key: str | 
     made anew, shows only by a hash that was kept elsewhere (--head), or with a key.
     """
     from inngest_celery.cli import output
+    from inngest_celery.settings import listed
     from inngest_celery.store import audit_check
 
     if source is not None:
-        keys = [part.strip() for part in (key or "").split(",") if part.strip()]
-        verdict = audit_check.check(_exported(source), keys, head)
+        verdict = audit_check.check(_exported(source), listed(key or ""), head)
     else:
         with server_runtime(target) as runtime, runtime.database.autocommit() as connection:
             verdict = audit_check.check_database(connection, runtime.settings.audit_keys, head)

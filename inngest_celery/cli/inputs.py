@@ -1,4 +1,4 @@
-"""What commands read: JSON from an option, a file or standard input."""
+"""What commands read: JSON from an option, a file or standard input; durations."""
 
 from __future__ import annotations
 
@@ -53,3 +53,17 @@ def read_list(given: str, option: str) -> list[Any]:
     if not isinstance(value, list):
         raise click.BadParameter("this must be a JSON list, such as [1]: the step's arguments", param_hint=option)
     return value
+
+
+def read_duration(given: str, option: str) -> int:
+    """Read a duration, such as ``90d``, and give its milliseconds.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    from inngest_celery.engine.durations import parse_duration
+
+    try:
+        return parse_duration(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error

@@ -8,6 +8,7 @@ import click
 
 from inngest_celery.cli.access import access_runtime, operator, recorded
 from inngest_celery.cli.group import Failure, HasApp
+from inngest_celery.cli.inputs import read_duration
 
 if TYPE_CHECKING:
     from inngest_celery.server.access.event_keys import NewKey
@@ -42,7 +43,7 @@ def create(target: HasApp, kind: str, name: str, scopes: tuple[str, ...], expire
     """Make a key, and print it. It is not shown again: only its hash is stored."""
     if kind == "signing":
         raise Failure("key_kind_unsupported", _SIGNING)
-    lasts_ms = _duration(expires, "--expires") if expires else None
+    lasts_ms = read_duration(expires, "--expires") if expires else None
     with access_runtime(target) as runtime:
         from inngest_celery.server.access import event_keys
 
@@ -82,7 +83,7 @@ def list_(target: HasApp, as_json: bool) -> None:
 @click.pass_obj
 def rotate(target: HasApp, key_id: str, overlap: str, as_json: bool) -> None:
     """Make a key in the place of another one, and print it. Both are good for a while."""
-    overlap_ms = _duration(overlap, "--overlap")
+    overlap_ms = read_duration(overlap, "--overlap")
     with access_runtime(target) as runtime:
         from inngest_celery.server.access import event_keys
 
@@ -103,15 +104,6 @@ def revoke(target: HasApp, key_id: str) -> None:
         with recorded(runtime, "key.revoke", key_id):
             event_keys.revoke(runtime, key_id)
     click.echo(f"{key_id} is revoked.")
-
-
-def _duration(text: str, option: str) -> int:
-    from inngest_celery.engine.durations import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def _print_new(made: NewKey, *, as_json: bool) -> None:

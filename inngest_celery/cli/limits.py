@@ -8,6 +8,7 @@ import click
 
 from inngest_celery.cli.access import recorded
 from inngest_celery.cli.group import HasApp, runtime_for
+from inngest_celery.cli.inputs import read_duration
 
 if TYPE_CHECKING:
     from inngest_celery.worker.limits import LimitInfo
@@ -78,7 +79,8 @@ def set_(
     from inngest_celery.worker.limits import Limits
     from inngest_celery.worker.why.wording import limit_in_words
 
-    period_ms, for_ms = _milliseconds("--period", period), _milliseconds("--for", lasting)
+    period_ms = None if period is None else read_duration(period, "--period")
+    for_ms = None if lasting is None else read_duration(lasting, "--for")
     with runtime_for(target) as runtime:
         details = {"policy": policy, "limit": limit, "for_ms": for_ms}
         with recorded(runtime, "limit.set", function_id, details):
@@ -105,17 +107,6 @@ def reset(target: HasApp, function_id: str, policy: str) -> None:
     click.echo(f"{function_id} {policy}: what the code says holds.{was}")
     if not told:
         click.echo(_UNTOLD, err=True)
-
-
-def _milliseconds(option: str, text: str | None) -> int | None:
-    from inngest_celery.engine.durations import parse_duration
-
-    if text is None:
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def _rows(info: LimitInfo) -> list[list[str]]:

@@ -85,6 +85,7 @@ def start(
     from inngest_celery.cli.dev_worker import DevWorker, command_line
     from inngest_celery.cli.serving import serving
     from inngest_celery.server.options import Options
+    from inngest_celery.settings import listed
 
     _check_key("--signing-key", signing_key)
     os.environ.pop("INNGEST_DEV", None)
@@ -99,7 +100,7 @@ def start(
     stacks.set_retry_interval(retry_interval)
     name, app = stacks.named_app(context, name)
     built_in = name == stacks.BUILT_IN
-    keys = frozenset(key.strip() for given in event_keys for key in given.split(",") if key.strip())
+    keys = frozenset(key for given in event_keys for key in listed(given))
     options = Options(
         development=False,
         sdk_urls=sdk_urls,

@@ -8,6 +8,7 @@ import click
 
 from inngest_celery.cli.access import access_runtime, operator, recorded
 from inngest_celery.cli.group import HasApp
+from inngest_celery.cli.inputs import read_duration
 
 if TYPE_CHECKING:
     from inngest_celery.store.api_tokens import TokenRow
@@ -34,12 +35,8 @@ def tokens() -> None:
 def create(target: HasApp, name: str, scopes: tuple[str, ...], expires: str | None, as_json: bool) -> None:
     """Make a token, and print it. It is not shown again."""
     from inngest_celery.cli import output
-    from inngest_celery.engine.durations import parse_duration
 
-    try:
-        lasts_ms = parse_duration(expires) if expires else None
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--expires") from error
+    lasts_ms = read_duration(expires, "--expires") if expires else None
     with access_runtime(target) as runtime:
         from inngest_celery.server.access import api_tokens
 
