@@ -72,7 +72,7 @@ def test_tokens(cli: RunCli, shop: Celery) -> None:
     assert holder is not None
     assert (holder.name, holder.role) == ("grafana", Role.VIEWER)
     printed = cli("tokens", "create", "shop", "--scope", SEND_EVENTS).stdout.strip()
-    assert api_tokens.may_send_events(runtime, printed)
+    assert api_tokens.sender_of(runtime, printed) is not None
     listed = cli("tokens", "list", "--json").output
     assert [each["name"] for each in json.loads(listed)] == ["shop", "grafana"]
     assert made["token"] not in listed

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from inngest_celery import ids
 from inngest_celery.server.access.roles import SCOPES, SEND_EVENTS, Person, Role
-from inngest_celery.server.access.secrets import hash_of, new_secret
+from inngest_celery.server.access.secrets import check_new, hash_of, new_secret
 from inngest_celery.store import api_tokens as rows
 from inngest_celery.store.api_tokens import TokenRow
 from inngest_celery.store.conflicts import retried
 from inngest_celery.worker.runtime import Runtime
 
 PREFIX = "ict_"
-_MOST_NAME = 100
 
 
 class TokenRefused(ValueError):
@@ -64,10 +63,7 @@ def create(
     if unknown or not scopes:
         said = f"There is no scope {unknown[0][:40]!r}" if unknown else "A token has one scope or more"
         raise TokenRefused(f"{said}. Scopes: {', '.join(SCOPES)}.")
-    if not 0 < len(name.strip()) <= _MOST_NAME or not name.isprintable():
-        raise TokenRefused(f"Say in up to {_MOST_NAME} characters what the token is for.")
-    if lasts_ms is not None and lasts_ms <= 0:
-        raise TokenRefused("A token is good for some time, such as 90d.")
+    check_new("token", name, lasts_ms, TokenRefused)
     now, secret = runtime.clock.now(), new_secret(PREFIX)
     row = TokenRow(
         id=ids.new(now),
@@ -107,11 +103,6 @@ def holder_of(runtime: Runtime, secret: str) -> Person | None:
         return None
     role = max((SCOPES[scope] for scope in row.scopes.split()), default=Role.NOBODY)
     return Person(row.name, role, "token", token_id=row.id)
-
-
-def may_send_events(runtime: Runtime, secret: str) -> bool:
-    """Tell whether a value is a good token that lets events be sent."""
-    return sender_of(runtime, secret) is not None
 
 
 def sender_of(runtime: Runtime, secret: str) -> TokenRow | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inngest_celery import ids
-from inngest_celery.server.access.secrets import hash_of, new_secret
+from inngest_celery.server.access.secrets import check_new, hash_of, new_secret
 from inngest_celery.store import credentials
 from inngest_celery.store import event_keys as rows
 from inngest_celery.store.conflicts import retried
@@ -15,7 +15,7 @@ from inngest_celery.store.event_keys import KeyRow
 from inngest_celery.worker.runtime import Runtime
 
 PREFIX = "ice_"
-_MOST_NAME, _MOST_SCOPE, _MOST_SCOPES = 100, 512, 100
+_MOST_SCOPE, _MOST_SCOPES = 512, 100
 
 
 class KeyRefused(ValueError):
@@ -61,10 +61,7 @@ def create(
 
     Example: ``create(runtime, "ci", ["shop/*"], created_by="ada").secret``
     """
-    if not 0 < len(name.strip()) <= _MOST_NAME or not name.isprintable():
-        raise KeyRefused(f"Say in up to {_MOST_NAME} characters what the key is for.")
-    if lasts_ms is not None and lasts_ms <= 0:
-        raise KeyRefused("A key is good for some time, such as 90d.")
+    check_new("key", name, lasts_ms, KeyRefused)
     now = runtime.clock.now()
     made = _new(now, name.strip(), _checked(scopes), created_by, None if lasts_ms is None else now + lasts_ms)
     _store(runtime, made.row)
