@@ -12,22 +12,13 @@ import click
 from inngest_celery.cli.access import recorded
 from inngest_celery.cli.choosing import EventChoice, RunChoice, choosing_events, choosing_runs
 from inngest_celery.cli.group import HasApp, runtime_for
-from inngest_celery.cli.person import person
+from inngest_celery.cli.person import OUTPUT, person
 
 if TYPE_CHECKING:
     from inngest_celery.store.rows import Run
     from inngest_celery.worker.runtime import Runtime
     from inngest_celery.worker.selecting import Selection, Slice
 
-_output = click.option(
-    "-o",
-    "--output",
-    "out",
-    type=click.File("w", encoding="utf-8", atomic=True),
-    default="-",
-    metavar="FILE",
-    help="Where to; standard output, if left out. The file is there once all is in it.",
-)
 _unmasked = click.option(
     "--unmasked", is_flag=True, help="Write what inngest_masking hides, but secrets; it is noted in the log of actions."
 )
@@ -52,7 +43,7 @@ export.add_command(person)
 
 @export.command("runs")
 @choosing_runs
-@_output
+@OUTPUT
 @_unmasked
 @click.pass_obj
 def runs_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> None:
@@ -65,7 +56,7 @@ def runs_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> No
 
 @export.command("steps")
 @choosing_runs
-@_output
+@OUTPUT
 @_unmasked
 @click.pass_obj
 def steps_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> None:
@@ -78,7 +69,7 @@ def steps_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> N
 
 @export.command("events")
 @choosing_events
-@_output
+@OUTPUT
 @_unmasked
 @click.pass_obj
 def events_(target: HasApp, choice: EventChoice, out: IO[str], unmasked: bool) -> None:

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 Line = dict[str, Any]
 
 
-@click.command()
-@WHERE
-@SUBJECT
-@click.option(
+OUTPUT = click.option(
     "-o",
     "--output",
     "out",
@@ -30,6 +27,12 @@ Line = dict[str, Any]
     metavar="FILE",
     help="Where to; standard output, if left out. The file is there once all is in it.",
 )
+
+
+@click.command()
+@WHERE
+@SUBJECT
+@OUTPUT
 @click.pass_obj
 def person(target: HasApp, where: str | None, subject: str | None, out: IO[str]) -> None:
     """Write all that is known of a person: what `erase` with the same options would erase, and what is held.
@@ -59,7 +62,7 @@ def person(target: HasApp, where: str | None, subject: str | None, out: IO[str])
 
 def _all(runtime: Runtime, found: Closure) -> Iterator[list[Line]]:
     from inngest_celery.cli.shapes import event_shape, run_shape, step_shape
-    from inngest_celery.store import events, listing, runs
+    from inngest_celery.store import details, events, listing, runs
     from inngest_celery.store.listing import RunFilter
     from inngest_celery.store.removing import started_by
     from inngest_celery.worker.erasing.closure import parts
@@ -74,14 +77,17 @@ def _all(runtime: Runtime, found: Closure) -> Iterator[list[Line]]:
     for part in parts(found.runs | found.held.keys()):
         with runtime.database.autocommit() as connection:
             listed = listing.page(connection, RunFilter(ids=part), listing.Order(descending=False), len(part))
-            steps = runs.steps_of(connection, part)
-            attempts = {run_id: runs.attempts(connection, run_id) for run_id in part}
+            inside = details.of_runs(connection, part)
         yield [{"type": "run", **run_shape(run)} for run in listed]
-        yield [{"type": "step", "run_id": run_id, **step_shape(step)} for run_id in steps for step in steps[run_id]]
+        yield [
+            {"type": "step", "run_id": run_id, **step_shape(step)}
+            for run_id, known in inside.items()
+            for step in known.steps
+        ]
         yield [
             {"type": "attempt", "run_id": run_id, "step": each.name, "attempt": each.attempt, "error": each.error}
-            for run_id, made in attempts.items()
-            for each in made
+            for run_id, known in inside.items()
+            for each in known.attempts
         ]
     wanted: dict[str, set[str]] = {}
     for run_id, key in found.memos:

@@ -17,7 +17,6 @@ from inngest_celery.opcodes import Opcode
 from inngest_celery.store import defers, events, removing, schema
 from inngest_celery.store.rows import JobKind, RunStatus
 
-_INVOKED = "inngest/function.invoked"
 # A step sends its events while it runs; clocks may differ by so much.
 _MARGIN_MS = 60_000
 _PAGE = 500
@@ -105,7 +104,8 @@ def _called(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:
     done = sa.select(step.c.run_id, step.c.id).where(step.c.run_id.in_(run_ids), step.c.op == op)
     now = sa.select(wait.c.run_id, wait.c.key).where(wait.c.run_id.in_(run_ids), wait.c.kind == op)
     return {
-        ids.derived(ids.time_of(run_id), run_id, key, _INVOKED) for run_id, key in connection.execute(done.union(now))
+        ids.derived(ids.time_of(run_id), run_id, key, removing.CALL)
+        for run_id, key in connection.execute(done.union(now))
     }
 
 

@@ -26,7 +26,7 @@ _OF_RUNS: tuple[sa.Column[str], ...] = (
     schema.run.c.id,
 )
 _TOLD = ("inngest/function.finished", "inngest/function.failed", "inngest/function.cancelled")
-_CALL = "inngest/function.invoked"
+CALL = "inngest/function.invoked"
 
 
 def lock_ended(connection: sa.Connection, run_ids: Collection[str], *, undelivered: bool = False) -> list[str]:
@@ -115,4 +115,4 @@ def unneeded(
 
 def is_call(name: str) -> bool:
     """Tell whether an event of this name is a call, which may be put off without a trace in other tables."""
-    return name == _CALL
+    return name == CALL

@@ -87,9 +87,7 @@ class Erasing:
         of_kind = {kind: {item.subject_id for item in planned if item.kind == kind} for kind in (EVENT, RUN)}
         found = closure_of(self.runtime, of_kind[EVENT], of_kind[RUN])
         known = set(planned)
-        fresh = [item for item in items_of(found) if item not in known]
-        for start in range(0, len(fresh), AT_ONCE):
-            add(self.runtime, self.erasure.id, fresh[start : start + AT_ONCE])
+        add(self.runtime, self.erasure.id, [item for item in items_of(found) if item not in known])
         return found
 
     def _stop(self, found: Closure) -> None:

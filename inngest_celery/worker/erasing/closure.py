@@ -108,7 +108,7 @@ def _key_of(memo: str) -> tuple[object, object, object] | None:
 def _note_live_parents(runtime: Runtime, found: Closure) -> None:
     for part in parts({run_id for run_id, _ in found.memos}):
         with runtime.database.autocommit() as connection:
-            found.live |= related.of_runs(connection, part).live
+            found.live.update(related.live_of(connection, part))
 
 
 def _hold_back(runtime: Runtime, found: Closure) -> None:

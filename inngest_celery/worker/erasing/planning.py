@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from inngest_celery import ids
 from inngest_celery.crash import crash_point
@@ -101,9 +101,7 @@ def store(runtime: Runtime, asked: Asked, found: Closure, *, redacts: bool, canc
     with runtime.database.transaction() as connection:
         erasures.discard(connection, made.asked)
         erasures.insert(connection, made)
-    for part in _parts(items_of(found)):
-        add(runtime, made.id, part)
-        crash_point("erasure_planning")
+    add(runtime, made.id, items_of(found))
     with runtime.database.transaction() as connection:
         if not erasures.planned(connection, made.id, now):
             told = "Somebody else has begun the same at this moment, and nothing was erased. Give the command again."
@@ -112,9 +110,15 @@ def store(runtime: Runtime, asked: Asked, found: Closure, *, redacts: bool, canc
     return made
 
 
-@retried
 def add(runtime: Runtime, erasure_id: str, items: Sequence[Item]) -> None:
-    """Add to a plan what is not in it."""
+    """Add to a plan what is not in it, some at a time."""
+    for start in range(0, len(items), _AT_ONCE):
+        _add(runtime, erasure_id, items[start : start + _AT_ONCE])
+        crash_point("erasure_planning")
+
+
+@retried
+def _add(runtime: Runtime, erasure_id: str, items: Sequence[Item]) -> None:
     with runtime.database.transaction() as connection:
         erasures.add_items(connection, erasure_id, items)
 
@@ -127,8 +131,3 @@ def items_of(found: Closure) -> list[Item]:
         *(Item(MEMO, run_id, key) for run_id, key in sorted(found.memos)),
         *(Item(HELD, each) for each in sorted(found.held)),
     ]
-
-
-def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), _AT_ONCE):
-        yield items[start : start + _AT_ONCE]

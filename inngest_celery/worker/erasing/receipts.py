@@ -119,7 +119,7 @@ def _ed25519() -> Any:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
         raise SettingsError(
-            "Signatures need the package cryptography: pip install 'inngest-celery[server]'.",
+            "Signatures need the package cryptography: pip install 'inngest-celery[encryption]'.",
             code="receipt_unavailable",
         ) from error
     return ed25519
