@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from inngest_celery.drivers.http.signing import bearer_of
 from tests.examples.compose_stack import FILE, FOLDER, ComposeStack
+from tests.redis_nodes import free_ports
 from tests.waiting import wait_until
 
 ROOT = FOLDER.parents[1]
@@ -51,7 +51,7 @@ def test_the_image_is_made_of_what_there_is() -> None:
 @pytest.mark.databases("postgres")
 @pytest.mark.brokers("redis")
 def test_the_same_stack_without_docker(empty_database_url: str, broker_url: str, tmp_path: Path) -> None:
-    serving, flower = _free_port(), _free_port()
+    serving, flower = free_ports(2)
     places = {
         "postgresql+psycopg://shop:secret@postgres:5432/shop": empty_database_url,
         "redis://redis:6379/0": broker_url,
@@ -94,9 +94,3 @@ def _answers(client: httpx.Client, path: str) -> bool:
         return client.get(path).is_success
     except httpx.TransportError:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

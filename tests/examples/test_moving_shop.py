@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import sqlalchemy as sa
 from examples.serving import Answer, serving
 from tests.conftest import StartWorker
 from tests.nursery import ROOT
+from tests.redis_nodes import free_ports
 from tests.waiting import wait_until
 from tests.worker_process import WorkerProcess
 
@@ -59,7 +59,7 @@ class Shop:
         environment = {**self._environment, "SHOP_DEPLOY": step}
         self._manage(environment, "migrate", "--verbosity=0")
         self.close()
-        self._http.base_url = httpx.URL(f"http://127.0.0.1:{_free_port()}")
+        self._http.base_url = httpx.URL(f"http://127.0.0.1:{free_ports(1)[0]}")
         self._web = self._django(environment, "runserver", "--noreload", str(self._http.base_url.port))
         worker: WorkerProcess = self._start_worker(
             "examples.moving.shop.celery", pool="threads", concurrency=4, env=environment
@@ -165,9 +165,3 @@ def test_what_is_on_its_way_arrives(step: str, following: str, shop: Shop, empty
     for order in (begun, waiting):
         shop.wait_for(order, status="shipped", asked=True, stock=STOCK - 3)
     assert shop.bank.paid == {f"/charges/{order}": 1 for order in (begun, waiting)}
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

@@ -82,6 +82,13 @@ class Bench:
         self.inline.advance(YEAR)
         return self.get(run)
 
+    def dump(self) -> str:
+        """Give everything that is in the database."""
+        with self.database.autocommit() as connection:
+            return "\n".join(
+                str(row) for table in schema.metadata.sorted_tables for row in connection.execute(sa.select(table))
+            )
+
     def get(self, run: RunInfo) -> RunInfo:
         return self.inline.runs.get(run.id)
 

@@ -8,25 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 import inngest_celery as inngest
 from inngest_celery.encryption import EncryptionMiddleware
-from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
 from tests.functions.bench import Bench
 
 pytestmark = pytest.mark.databases("sqlite")
 
 WORD = "sesame"
-
-
-def dump(bench: Bench) -> str:
-    """Everything that is in the database."""
-    with bench.database.autocommit() as connection:
-        return "\n".join(
-            str(row) for table in schema.metadata.sorted_tables for row in connection.execute(sa.select(table))
-        )
 
 
 def everything(bench: Bench, seen: list[Any]) -> None:
@@ -81,9 +71,9 @@ def test_nothing_is_stored_that_can_be_read(bench: Bench, encrypted: bool) -> No
 
     assert bench.inline is not None
     send("test/go")
-    stored = dump(bench)
+    stored = bench.dump()
     send("test/ready")
-    stored += dump(bench)
+    stored += bench.dump()
     assert [word for word in seen if isinstance(word, str)] == [WORD, WORD]
     rest = [each for each in seen if isinstance(each, list)]
     assert rest
@@ -113,7 +103,7 @@ def test_a_key_is_changed(bench: Bench) -> None:
     error = bench.error(third)
     assert error["code"] == "encryption_key_unknown"
     assert "fallback_decryption_keys" in error["message"]
-    assert WORD not in dump(bench)
+    assert WORD not in bench.dump()
     assert seen == [WORD, WORD]
 
 

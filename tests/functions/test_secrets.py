@@ -7,11 +7,9 @@ from typing import Any
 
 import pydantic
 import pytest
-import sqlalchemy as sa
 
 import inngest_celery as inngest
 from inngest_celery.masking.sealed import MARKER
-from inngest_celery.store import schema
 from inngest_celery.worker.runs import seen
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
@@ -32,13 +30,6 @@ def keyed(make_bench: MakeBench) -> Bench:
     return make_bench(inngest_secret_key="ab" * 32)
 
 
-def dump(bench: Bench) -> str:
-    with bench.database.autocommit() as connection:
-        return "\n".join(
-            str(row) for table in schema.metadata.sorted_tables for row in connection.execute(sa.select(table))
-        )
-
-
 def told(secret: Any) -> str:
     assert isinstance(secret, Secret), secret
     assert isinstance(secret.get_secret_value(), str)
@@ -46,7 +37,7 @@ def told(secret: Any) -> str:
 
 
 def check(bench: Bench) -> None:
-    found = dump(bench)
+    found = bench.dump()
     assert MARKER in found
     assert HUSH not in found
     assert HUSH.encode("unicode_escape").decode() not in found
@@ -155,4 +146,4 @@ def test_without_a_key_the_step_fails_and_says_why(make_bench: MakeBench) -> Non
         bench.client.send_sync(inngest.Event(name="test/go", data={"token": Secret(HUSH)}))
     error = bench.error()
     assert "inngest_secret_key" in error["message"]
-    assert HUSH not in dump(bench)
+    assert HUSH not in bench.dump()
