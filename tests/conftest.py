@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import hypothesis
 import pytest
 
 from tests import matrix
@@ -27,6 +28,11 @@ Server = TypeVar("Server", DatabaseServer, Broker)
 DatabaseServers = Callable[[str], DatabaseServer]
 Brokers = Callable[[str], Broker]
 StartWorker = Callable[..., WorkerProcess]
+
+
+# On a busy machine an example takes a second that took a millisecond: how long it takes is nothing for a test to tell.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
