@@ -84,7 +84,9 @@ def test_a_worker_freezes_past_its_lease(slice_seconds: float, open_shop: OpenSh
     shop.gate.touch()
     shop.place(1)
     shop.wait_for_bodies(1)
-    frozen.sigstop()
+    # While it cannot write: SQLite has one right to do so, and whoever is frozen with it keeps it.
+    with shop.runtime.database.transaction():
+        frozen.sigstop()
     shop.gate.unlink()
     shop.worker(pool="solo")
     shop.wait_for_runs()
