@@ -46,6 +46,28 @@ class TravellingClock:
         self._offset += milliseconds
 
 
+class StandingClock(TravellingClock):
+    """A clock that stands, but for when it is moved: what is due in a minute is due then, and not a little before.
+
+    Example:
+        >>> clock = StandingClock()
+        >>> before = clock.now()
+        >>> clock.advance(60_000)
+        >>> clock.now() - before
+        60000
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._time = super().now()
+
+    def now(self) -> int:
+        return self._time
+
+    def advance(self, milliseconds: int) -> None:
+        self._time += milliseconds
+
+
 class SharedClock:
     """The machine's clock plus an offset that lives in a small file, so that all processes travel together.
 

@@ -190,6 +190,7 @@ def _take_plan(turn: Turn, changes: Changes, plan: Plan) -> None:
             event=turn.event,
             now=turn.now,
             expires_at=expires_at,
+            seen=turn.seen,
         )
         _wait(turn, changes, plan, wait)
     elif plan.op is Opcode.WAIT_FOR_SIGNAL:

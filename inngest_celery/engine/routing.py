@@ -149,14 +149,14 @@ class Router:
         # Read once: the event may be megabytes, and thousands of runs may wait for its name.
         variable, memo = arrival.variable, waits.event_memo(event)
         found = waits.candidates(connection, event.name, waiting.anchors(paths, variable), now)
+        found = [wait for wait in found if waiting.satisfies(variable, wait)]
+        taken = waits.taken_before(connection, event, found)
         followers: list[Job] = []
         # One order for everybody, so that two events that concern the same runs do not wait for each other.
         for wait in sorted(found, key=lambda wait: (wait.run_id, wait.key)):
-            if not waiting.satisfies(variable, wait):
-                continue
             run = runs.get(connection, wait.run_id)
-            # What started a run neither resumes nor cancels it.
-            if run is None or run.event_id == event.id:
+            # What started a run neither resumes nor cancels it, and what has resumed it does so once.
+            if run is None or run.event_id == event.id or (wait.run_id, wait.key) in taken:
                 continue
             if wait.kind == waiting.CANCEL:
                 reason = f"cancelled by event {event.name} ({event.external_id})"

@@ -27,6 +27,7 @@ class Turn:
         retry_interval_ms: a constant delay between attempts, or ``None`` for the official table.
         keep: whether this worker may take the run's next step itself.
         asked_at: when the function was last let run: an event received since then may satisfy a wait that it asked for.
+        seen: how many outcomes of others it knew by then, the first ones of the run.
         route_queue: the queue of route jobs.
     """
 
@@ -43,4 +44,5 @@ class Turn:
     retry_interval_ms: int | None
     keep: bool
     asked_at: int
+    seen: int
     route_queue: str

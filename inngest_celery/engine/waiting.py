@@ -23,6 +23,7 @@ def wait_for(
     event: Event,
     now: int,
     expires_at: int,
+    seen: int = 0,
     kind: str = Opcode.WAIT_FOR_EVENT.value,
 ) -> Wait:
     """Make the row of a wait: the ``event.*`` side of its expression becomes literals, one equality its anchor.
@@ -33,6 +34,7 @@ def wait_for(
         expression: over ``event`` (the run's) and ``async`` (the one that comes).
         event: what triggered the run.
         now, expires_at: milliseconds.
+        seen: how many outcomes of its run the function knew when it asked.
         kind: a wait of a step, or a cancellation.
 
     Raises:
@@ -46,7 +48,7 @@ def wait_for(
         folded = compiled.source
         if found is not None:
             anchor, paths = found.key, [found.path]
-    return Wait(run_id, key, kind, name, event_name, anchor, folded, now, expires_at, paths)
+    return Wait(run_id, key, kind, name, event_name, anchor, folded, now, expires_at, paths, seen)
 
 
 def matches(wait: Wait, event: Event) -> bool:

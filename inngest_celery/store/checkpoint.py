@@ -146,8 +146,11 @@ def _resume_satisfied(
     names = {wait.event_name for wait in open_waits}
     found = [event for event in events.received_since(connection, names, changes.asked_at) if event.id != trigger_id]
     result = {job.key: job for job in inserted}
+    taken = {event.id: waits.taken_before(connection, event, open_waits) for event in found}
     for wait in open_waits:
-        event = next((event for event in found if event.name == wait.event_name and matches(wait, event)), None)
+        mine = (wait.run_id, wait.key)
+        fitting = (event for event in found if event.name == wait.event_name and mine not in taken[event.id])
+        event = next((event for event in fitting if matches(wait, event)), None)
         if event is None or wait.key not in result:
             continue
         memo = waits.event_memo(event)

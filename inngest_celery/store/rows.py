@@ -156,6 +156,7 @@ class Wait:
     created_at: int
     expires_at: int
     paths: list[str] = field(default_factory=list)
+    seen: int = 0
 
 
 @dataclass(slots=True)

@@ -221,6 +221,13 @@ wait = sa.Table(
     sa.Column("expression", Sealed("wait.expression")),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("expires_at", Time, nullable=False),
+    sa.Column(
+        "seen",
+        sa.Integer,
+        nullable=False,
+        server_default="0",
+        comment="how many outcomes its function knew then",
+    ),
     sa.Index("inngest_wait_by_event", "event_name", "anchor"),
     **_TABLE,
 )

@@ -11,11 +11,16 @@ from collections.abc import Iterable, Sequence, Set
 
 import sqlalchemy as sa
 
+from inngest_celery.opcodes import Opcode
 from inngest_celery.store import events, outcomes, schema
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, RunStatus, Step, Wait, values
+
+# How far the clocks of two machines are thought to be apart at most.
+MOST_SKEW_MS = 60_000
+_RUNS_AT_ONCE = 500
 
 
 @retried
@@ -149,6 +154,25 @@ def resume(
     )
     found = connection.execute(sa.select(job).where(mine)).first()
     return None if found is None else job_from(found._mapping)
+
+
+def taken_before(connection: sa.Connection, event: Event, rows: Sequence[Wait]) -> set[tuple[str, str]]:
+    """Give those waits, by run and key, whose function had been given the event by another wait when it asked for them.
+
+    Such an event comes once more where the first wait found it stored, and only then it is routed.
+    """
+    later = [row for row in rows if row.seen]
+    run_ids = sorted({row.run_id for row in later})
+    table, memo = schema.step, event_memo(event)
+    query = sa.select(table.c.run_id, table.c.seq, table.c.memo).where(
+        table.c.op == Opcode.WAIT_FOR_EVENT.value, table.c.ended_at >= event.received_at - MOST_SKEW_MS
+    )
+    taken: dict[str, int] = {}
+    for first in range(0, len(run_ids), _RUNS_AT_ONCE):
+        for found in connection.execute(query.where(table.c.run_id.in_(run_ids[first : first + _RUNS_AT_ONCE]))):
+            if found.memo == memo:
+                taken[found.run_id] = min(found.seq, taken.get(found.run_id, found.seq))
+    return {(row.run_id, row.key) for row in later if row.run_id in taken and taken[row.run_id] <= row.seen}
 
 
 def event_memo(event: Event) -> str:

@@ -305,6 +305,7 @@ def _write(runtime: Runtime, held: _Held, job: Job, report: Report, now: int) ->
         retry_interval_ms=None if interval is None else round(interval * 1000),
         keep=False,
         asked_at=now,
+        seen=0,
         route_queue=runtime.route_queue,
     )
     changes = decision(turn, report)

@@ -84,6 +84,8 @@ class Turns(ABC):
         self._asked_at = self._clock.now()
         self._claimed_memos = claimed.memos
         self._memos: dict[str, str] = {}
+        # What was recorded when this worker last looked; what it has recorded since then comes after that.
+        self._loaded = 0
         self._own_job = claimed.job
         # While no other job of the run exists, nobody else can have planned the step that the function comes to.
         self._alone = claimed.alone
@@ -163,6 +165,7 @@ class Turns(ABC):
             run_events.began(self._runtime, self._shown_as, self._run, self._event)
         elif self._claimed_memos is not None:
             self._memos = self._claimed_memos
+            self._loaded = len(self._memos)
         else:
             self._reload()
         self._spans.resumed(job, self._memos.get(job.key))
@@ -178,6 +181,7 @@ class Turns(ABC):
         """Read what is recorded by now."""
         with self._runtime.database.autocommit() as connection:
             self._memos = runs.memos(connection, self._run.id)
+        self._loaded = len(self._memos)
 
     # Writing
 
@@ -278,6 +282,7 @@ class Turns(ABC):
             retry_interval_ms=None if interval is None else round(interval * 1000),
             keep=self._hot and now < self._keep_until and not self._metered,
             asked_at=self._asked_at,
+            seen=self._loaded,
             route_queue=runtime.route_queue,
         )
 

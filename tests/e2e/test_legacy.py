@@ -114,7 +114,8 @@ def test_messages_in_every_condition(project: Project) -> None:
     [job] = project.ask(of_linger)
     assert job.due_at - job.created_at > 86_000_000
     held = project.app.control.inspect(timeout=2, limit=1)
-    assert [tasks for tasks in held.scheduled().values() if tasks] == []
+    # Another run may rest for its moment just now.
+    assert [task for tasks in held.scheduled().values() for task in tasks if job.subject_id in str(task)] == []
     [registered] = held.registered().values()
     assert {"proj.tasks.onboard", "proj/onboard", "proj.tasks.double"} <= set(registered)
 

@@ -15,7 +15,7 @@ import inngest_celery as inngest
 from inngest_celery.store import defers, jobs, rows, runs, schema
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import JobKind, RunStatus, Step
-from inngest_celery.testing.inline import Inline
+from inngest_celery.testing import Inline, TravellingClock
 from inngest_celery.worker.runs import RunInfo
 from inngest_celery.worker.runtime import runtime_of
 from inngest_celery.worker.tasks import perform_claimed
@@ -30,13 +30,16 @@ class Bench:
     Args:
         database_url: a database of the test's own.
         hot: whether a worker keeps a run and takes its next steps itself; else every step is a job of its own.
+        clock: what tells the time; if left out, it goes on.
         settings: what ``inngest_…`` settings should be instead of their defaults.
 
     Attributes:
         calls: how often each body noted that it ran.
     """
 
-    def __init__(self, database_url: str, *, hot: bool = True, **settings: object) -> None:
+    def __init__(
+        self, database_url: str, *, hot: bool = True, clock: TravellingClock | None = None, **settings: object
+    ) -> None:
         self.hot = hot
         self.app = Celery("bench", broker="memory://", set_as_current=False)
         # Long enough for a test: a run goes cold where the test says so, not where the machine is slow.
@@ -45,6 +48,7 @@ class Bench:
         self.client = inngest.Inngest(app_id="app", celery=self.app)
         self.calls: Counter[str] = Counter()
         self._database_url = database_url
+        self._clock = clock
 
     def function(self, fn_id: str = "fn", **options: Any) -> Any:
         """Define a function; it is triggered by ``test/go`` unless the options say otherwise."""
@@ -52,7 +56,7 @@ class Bench:
 
     @cached_property
     def inline(self) -> Inline:
-        return Inline(self.app, database_url=self._database_url)
+        return Inline(self.app, database_url=self._database_url, clock=self._clock)
 
     @property
     def now(self) -> int:

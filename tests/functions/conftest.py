@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from inngest_celery.testing import StandingClock
 from tests.functions.bench import Bench
 from tests.functions.locks import Race, race
 
@@ -20,11 +21,14 @@ def hot(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def make_bench(database_url: str, hot: bool) -> Iterator[MakeBench]:
-    """Makes a bench with settings of the test's own. At the end nothing may be left over in the database."""
+    """Makes a bench with settings of the test's own, on which time stands unless the test moves it.
+
+    At the end nothing may be left over in the database.
+    """
     benches: list[Bench] = []
 
     def make(**settings: object) -> Bench:
-        benches.append(Bench(database_url, hot=hot, **settings))
+        benches.append(Bench(database_url, hot=hot, clock=StandingClock(), **settings))
         return benches[-1]
 
     yield make

@@ -200,6 +200,7 @@ def test_an_event_and_a_timeout_at_once(bench: Bench) -> None:
 
 def test_an_event_that_is_routed_twice_starts_one_run(bench: Bench) -> None:
     one_step(bench)
+    bench.inline  # noqa: B018
     [event_id] = bench.client.send_sync(inngest.Event(name="test/go"))
     stale = bench.claim(event_id, "route", owner="frozen")
     assert stale is not None

@@ -109,7 +109,7 @@ def test_a_trace_goes_from_the_request_through_every_step(bench: Bench, spans: S
     assert len({span.context.trace_id for span in found}) == 1
     lasted = {span.name: (span.end_time - span.start_time) / 86_400e9 for span in found}
     assert lasted["step nap"] == pytest.approx(3, abs=0.01)
-    assert lasted["run app-fn"] > 3
+    assert lasted["run app-fn"] >= 3
     [whole] = [span for span in found if span.name == "run app-fn"]
     assert whole.attributes is not None
     assert whole.attributes["inngest.run.id"] == run.id

@@ -17,10 +17,10 @@ from sqlalchemy import exc
 from sqlalchemy.orm import Session
 
 import inngest_celery as inngest
-from inngest_celery.clock import SystemClock
 from inngest_celery.experimental import mocked
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.testing import TravellingClock
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
 from tests.functions.conftest import MakeBench
@@ -342,7 +342,7 @@ def test_a_body_longer_than_the_lease(make_bench: MakeBench) -> None:
         return ctx.step.transaction("book", body)
 
     # Leases run out by this clock while the body sleeps by the other.
-    bench.inline.clock = runtime_of(bench.app).__dict__["clock"] = SystemClock()  # type: ignore[assignment]
+    bench.inline.clock = runtime_of(bench.app).__dict__["clock"] = TravellingClock()
     run = bench.run()
     assert bench.get(run).output == 1
     assert rooms(bench) == [1]

@@ -149,6 +149,31 @@ def test_waits_one_after_the_other_take_one_event_each(bench: Bench) -> None:
     assert bench.get(run).output == [0, 1, 2]
 
 
+def test_an_event_whose_route_comes_late_is_not_taken_again_by_the_next_wait(bench: Bench) -> None:
+    def send() -> None:
+        # Stored, and not routed yet: the wait that is asked for next looks for itself, and finds it.
+        bench.client.send_sync(inngest.Event(name="test/ready", data={"n": 1}))
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> Any:
+        async def after_sending() -> list[Any]:
+            await ctx.step.run("send", send)
+            first = await ctx.step.wait_for_event("first", event="test/ready", timeout=DAY)
+            second = await ctx.step.wait_for_event("second", event="test/ready", timeout=DAY)
+            return [first, second]
+
+        async def before() -> list[Any]:
+            return [await ctx.step.wait_for_event("before", event="test/ready", timeout=DAY)]
+
+        found = await asyncio.gather(before(), after_sending())
+        return [event and event.data["n"] for events in found for event in events]
+
+    run = bench.run()
+    assert {step.name for step in bench.steps(run)} == {"send", "before", "first"}, "one that was asked for before, too"
+    bench.send("test/ready", n=2)
+    assert bench.get(run).output == [1, 1, 2]
+
+
 @only_sqlite
 def test_a_wait_for_the_end_of_another_function(bench: Bench) -> None:
     @bench.function("other", trigger=inngest.TriggerEvent(event="test/other"))
