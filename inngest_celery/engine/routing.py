@@ -148,7 +148,8 @@ class Router:
         now, event = self.clock.now(), arrival.event
         # Read once: the event may be megabytes, and thousands of runs may wait for its name.
         variable, memo = arrival.variable, waits.event_memo(event)
-        found = waits.candidates(connection, event.name, waiting.anchors(paths, variable), now)
+        # It may be routed late, but it came when it came.
+        found = waits.candidates(connection, event.name, waiting.anchors(paths, variable), event.received_at)
         found = [wait for wait in found if waiting.satisfies(variable, wait)]
         taken = waits.taken_before(connection, event, found)
         followers: list[Job] = []

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A job that waits for its turn is looked at once, lest it was never put in line, and then so seldom: it is called.
 PARKED_MS = 300_000
+# Any other job whose hint is not answered is looked at again after this time, at most.
+_MOST_PATIENCE_MS = 600_000
 
 # All in one statement sees the tables as they were before it. Where the claim had to wait for somebody who changed the
 # job meanwhile (an event that resumes it, say), memos may have come with the change: then they are left to be read.
@@ -251,7 +253,7 @@ def sweep(database: Database, *, now: int, horizon: int, hint_timeout: int, limi
         jobs = [job_from(row._mapping) for row in connection.execute(query)]
         for job in jobs:
             # Longer each time: messages in a long queue are late, not lost, and must not be doubled every few seconds.
-            patience = min(hint_timeout * 2 ** min(job.hints, 10), 600_000)
+            patience = min(hint_timeout * 2 ** min(job.hints, 10), _MOST_PATIENCE_MS)
             if job.flow is not None:
                 # It may wait in line for long. The gate calls it, and calls it again if its hint was lost. Whoever
                 # cannot put it in line now, or dies before, leaves it to `unpark`.
@@ -319,6 +321,20 @@ def put_back(database: Database, job: Job, sweep_at: int) -> None:
             .where(table.c.subject_id == job.subject_id, table.c.key == job.key, table.c.fence == job.fence)
             .values(leased_by=None, leased_until=None, due_at=job.due_at, sweep_at=sweep_at, opts=job.opts)
         )
+
+
+def is_overtaking(connection: sa.Connection, timeout: Job, now: int) -> bool:
+    """Tell whether a wait's timeout is before an event that came in time for the wait, and is still to be routed."""
+    job, event, wait = schema.job, schema.event, schema.wait
+    # By the index that sweeps have: what sleeps for long is not looked at.
+    undone = sa.and_(job.c.kind == JobKind.ROUTE.value, job.c.sweep_at <= now + _MOST_PATIENCE_MS)
+    # Not a plain join, lest a database begins with all events of that name.
+    came = sa.exists().where(
+        event.c.id == job.c.subject_id, event.c.name == wait.c.event_name, event.c.received_at < wait.c.expires_at
+    )
+    query = sa.select(sa.literal(1)).select_from(wait.join(job, undone)).where(came)
+    query = query.where(wait.c.run_id == timeout.subject_id, wait.c.key == timeout.key)
+    return connection.execute(query.limit(1)).first() is not None
 
 
 @retried

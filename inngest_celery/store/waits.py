@@ -82,11 +82,11 @@ def waited_for(wait: Wait, task: str | None = None) -> str:
     return json.dumps(told if task is None else {**told, "task": task})
 
 
-def candidates(connection: sa.Connection, name: str, anchors: Iterable[str], now: int) -> list[Wait]:
-    """Give the open waits on an event name whose anchor is one of these or empty."""
+def candidates(connection: sa.Connection, name: str, anchors: Iterable[str], at: int) -> list[Wait]:
+    """Give the waits on an event name whose anchor is one of these or empty, and whose time was not up at ``at``."""
     table = schema.wait
     query = sa.select(table).where(
-        table.c.event_name == name, table.c.anchor.in_(sorted({"", *anchors})), table.c.expires_at > now
+        table.c.event_name == name, table.c.anchor.in_(sorted({"", *anchors})), table.c.expires_at > at
     )
     return [Wait(**row._mapping) for row in connection.execute(query.order_by(table.c.created_at, table.c.run_id))]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +20,6 @@ from inngest_celery.engine.report import Failure, GoOn, Outcome, Report
 from inngest_celery.engine.retries import is_final
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.opcodes import Opcode
-from inngest_celery.store import jobs
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.functions import CALL_TASK, FunctionRow
 from inngest_celery.store.jobs import Claimed
@@ -51,7 +49,6 @@ _GOES_ROUND = Failure(
 )
 
 
-_PUT_BACK = "put_back"
 # An app that is away is looked for again after this time, which doubles.
 _AWAY_MS, _LONGEST_AWAY_MS = 1000, 10_000
 
@@ -99,16 +96,6 @@ class RemoteTurns(Turns):
                 self._alone = kept.key.startswith(ONWARD) and self._waited_for_all
 
     # What the job at hand says
-
-    @property
-    def _keeps(self) -> dict[str, Any]:
-        """What was kept with the job for whoever does it."""
-        kept: dict[str, Any] = json.loads(self._job.opts or "{}")
-        return kept
-
-    @property
-    def _explained_claims(self) -> int:
-        return super()._explained_claims + int(self._keeps.get(_PUT_BACK, 0))
 
     @property
     def _version(self) -> int:
@@ -227,7 +214,7 @@ class RemoteTurns(Turns):
         except transport.NoResponse as error:
             answer = answers.Answer(failure=error.failure)
         except Unanswered as error:
-            self._put_back(error)
+            self._wait_for_app(error)
             return None
         if call.step == request.DISCOVERY and not call.plan_only and answer.goes_on_by_itself:
             call = self._after_checkpoints(call)
@@ -291,12 +278,9 @@ class RemoteTurns(Turns):
             message = f"the Redis in which apps that dial in are called does not answer: {error}"
             raise transport.NoResponse(Failure("ConnectError", message, code="connect_internal_error")) from error
 
-    def _put_back(self, error: Unanswered) -> None:
-        """Leave the job for later, as it was: an app that is away has had no attempt at it."""
-        times = int(self._keeps.get(_PUT_BACK, 0))
-        opts = json.dumps({**self._keeps, _PUT_BACK: times + 1})
-        later = self._clock.now() + min(_LONGEST_AWAY_MS, _AWAY_MS << min(times, 10))
-        jobs.put_back(self._runtime.database, replace(self._job, opts=opts, due_at=later), later)
+    def _wait_for_app(self, error: Unanswered) -> None:
+        """Leave the job for later: an app that is away has had no attempt at it."""
+        self._put_back(self._clock.now() + min(_LONGEST_AWAY_MS, _AWAY_MS << min(self._times_put_back, 10)))
         self.error = RemoteError(str(error))
         logger.warning(
             "%s of run %s waits: %s",

@@ -7,7 +7,9 @@ import logging
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from inngest_celery.crash import crash_point
 from inngest_celery.engine import expressions, policies, waiting
@@ -16,7 +18,7 @@ from inngest_celery.engine.report import Failure, Outcome, Report
 from inngest_celery.engine.spec import FunctionSpec
 from inngest_celery.engine.turn import Turn
 from inngest_celery.opcodes import Opcode
-from inngest_celery.store import checkpoint, events, rows, runs
+from inngest_celery.store import checkpoint, events, jobs, rows, runs
 from inngest_celery.store.changes import Applied, Changes
 from inngest_celery.store.jobs import Claimed
 from inngest_celery.store.rows import Job, JobKind
@@ -31,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 # So many workers may die at one job of a run before the run itself is held responsible.
 MOST_LOST = 10
+# How long a timeout stands back for an event that came before it.
+_LET_PASS_MS = 1000
+_PUT_BACK = "put_back"
 
 _OVER_BUDGET = Failure(
     name="BudgetExceededError",
@@ -109,12 +114,41 @@ class Turns(ABC):
         if self._slot is not None and self._slot.over_budget:
             self._give_up(_OVER_BUDGET)
             return
+        if self._comes_before_an_event():
+            self._put_back(self._clock.now() + _LET_PASS_MS)
+            return
         self._carry_on(switch_lease)
 
     @property
+    def _keeps(self) -> dict[str, Any]:
+        """What was kept with the job for whoever does it."""
+        kept: dict[str, Any] = json.loads(self._job.opts or "{}")
+        return kept
+
+    @property
     def _explained_claims(self) -> int:
-        """How often the job was claimed for a reason that is known: once for each attempt that was counted."""
-        return self._job.attempt
+        """How often the job was claimed for a reason that is known: for each attempt that was counted, or put back."""
+        return self._job.attempt + self._times_put_back
+
+    @property
+    def _times_put_back(self) -> int:
+        return int(self._keeps.get(_PUT_BACK, 0))
+
+    def _comes_before_an_event(self) -> bool:
+        """Tell whether a wait's time is up, but an event that came in time has still to be routed.
+
+        Workers were away, or are behind: the event is to count, though its wait's end is looked at first.
+        """
+        job = self._job
+        if job.kind is not JobKind.TIMEOUT or self._keeps["op"] != Opcode.WAIT_FOR_EVENT.value:
+            return False
+        with self._runtime.database.autocommit() as connection:
+            return jobs.is_overtaking(connection, job, self._clock.now())
+
+    def _put_back(self, later: int) -> None:
+        """Leave the job for later, as it was: nobody has had an attempt at it."""
+        opts = json.dumps({**self._keeps, _PUT_BACK: self._times_put_back + 1})
+        jobs.put_back(self._runtime.database, replace(self._job, opts=opts, due_at=later), later)
 
     @abstractmethod
     def _carry_on(self, switch_lease: Callable[[Job | None], None]) -> None:

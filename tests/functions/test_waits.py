@@ -10,6 +10,8 @@ import pytest
 
 import inngest_celery as inngest
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker.runs import RunInfo
+from inngest_celery.worker.turns import MOST_LOST
 from tests.functions.bench import Bench
 
 only_sqlite = pytest.mark.databases("sqlite")
@@ -172,6 +174,58 @@ def test_an_event_whose_route_comes_late_is_not_taken_again_by_the_next_wait(ben
     assert {step.name for step in bench.steps(run)} == {"send", "before", "first"}, "one that was asked for before, too"
     bench.send("test/ready", n=2)
     assert bench.get(run).output == [1, 1, 2]
+
+
+def waits_a_minute(bench: Bench) -> RunInfo:
+    """Start a run that waits for a minute."""
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> Any:
+        event = await ctx.step.wait_for_event("wait", event="test/ready", timeout=60_000)
+        return event and event.data["n"]
+
+    return bench.run()
+
+
+@pytest.mark.parametrize("first", ["route", "timeout"])
+def test_an_event_that_came_in_time_counts_though_no_worker_was_there(bench: Bench, first: str) -> None:
+    run = waits_a_minute(bench)
+    bench.inline.clock.advance(59_999)
+    [event_id] = bench.client.send_sync(inngest.Event(name="test/ready", data={"n": 1}))
+    bench.inline.clock.advance(600_000)
+    if first == "timeout":
+        for _ in range(MOST_LOST + 2):
+            [job] = bench.jobs(run)
+            claimed = bench.claim(run.id, job.key)
+            assert claimed is not None
+            bench.perform(claimed)
+            assert bench.get(run).status is RunStatus.RUNNING
+            bench.inline.clock.advance(60_000)
+    bench.route(event_id)
+    bench.inline.drain()
+    assert bench.get(run).output == 1
+
+
+def test_an_event_that_came_too_late_does_not_though_no_worker_was_there(bench: Bench) -> None:
+    run = waits_a_minute(bench)
+    bench.inline.clock.advance(60_000)
+    [event_id] = bench.client.send_sync(inngest.Event(name="test/ready", data={"n": 1}))
+    bench.route(event_id)
+    bench.inline.drain()
+    assert bench.get(run).status is RunStatus.COMPLETED
+    assert bench.get(run).output is None
+
+
+def test_what_waits_to_be_routed_and_is_not_waited_for_holds_no_timeout_up(bench: Bench) -> None:
+    run = waits_a_minute(bench)
+    bench.client.send_sync(inngest.Event(name="test/other"))
+    bench.inline.clock.advance(60_000)
+    [job] = bench.jobs(run)
+    claimed = bench.claim(run.id, job.key)
+    assert claimed is not None
+    bench.perform(claimed)
+    assert bench.get(run).status is RunStatus.COMPLETED
+    bench.inline.drain()
 
 
 @only_sqlite
