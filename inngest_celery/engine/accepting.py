@@ -46,7 +46,7 @@ def accept(
         return skipping.skip(connection, terms, function, arrival, now, why, run_id=run_id)
     if spec.debounce is not None:
         return debouncing.put_off(connection, terms, function, arrival, now)
-    return start(connection, terms, function, arrival, now, run_id=run_id, keep=keep)
+    return start(connection, terms, function, arrival, now, run_id=run_id, keep=keep, at_once=True)
 
 
 def asks_rate_limit(function: FunctionRow, arrival: Arrival) -> bool:

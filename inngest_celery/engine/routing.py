@@ -15,7 +15,7 @@ from inngest_celery.engine.cancelling import cancel_run
 from inngest_celery.engine.lifecycle import INVOKED
 from inngest_celery.engine.spec import FunctionSpec, read_spec
 from inngest_celery.engine.terms import Terms
-from inngest_celery.store import fast, functions, jobs, runs, waits
+from inngest_celery.store import events, fast, functions, jobs, runs, waits
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
@@ -160,8 +160,10 @@ class Router:
             if run is None or run.event_id == event.id or (wait.run_id, wait.key) in taken:
                 continue
             if wait.kind == waiting.CANCEL:
-                reason = f"cancelled by event {event.name} ({event.external_id})"
-                followers += self._cancel(connection, wait.run_id, reason, now)
+                started_by = events.get(connection, run.event_id)
+                if started_by is not None and waiting.came_after(started_by, event):
+                    continue
+                followers += self._cancel(connection, wait.run_id, waiting.reason_of(event), now)
                 cancelled.append(wait.run_id)
                 continue
             resumed = waits.resume(connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.terms.hint_ms)

@@ -20,7 +20,7 @@ from inngest_celery.store import events, functions, jobs, runs, waits
 from inngest_celery.store.changes import Applied
 from inngest_celery.store.database import Database
 from inngest_celery.store.functions import HOLD, SKIP, FunctionRow
-from inngest_celery.store.rows import Job, JobKind, Run, RunStatus
+from inngest_celery.store.rows import Event, Job, JobKind, Run, RunStatus, Wait
 
 T = TypeVar("T")
 START_DEADLINE = "deadline:start"
@@ -123,8 +123,13 @@ def start(
     batch: int | None = None,
     keep: bool = False,
     repeats: str | None = None,
+    at_once: bool = False,
 ) -> Applied:
-    """Start a run, unless one is in its way; see :func:`make` for the arguments.
+    """Start a run, unless one is in its way; see :func:`make` for the other arguments.
+
+    Args:
+        at_once: whether the event starts it by itself, when it is routed. Then what came after the event and cancels
+            such runs cancels this one, though it was routed before.
 
     Returns:
         The jobs that follow, and the run if its first job is leased to this worker.
@@ -158,8 +163,11 @@ def start(
     if held:
         jobs.hold([first, *(job for job in deadlines if job.key == START_DEADLINE)])
     jobs.insert(connection, [first, *deadlines])
-    if not batch:
-        _register_cancels(connection, function, run, arrival, now)
+    cancels = [] if batch else _register_cancels(connection, function, run, arrival, now)
+    if at_once and (by := _cancelled_by(connection, cancels, arrival)) is not None:
+        reason = waiting.reason_of(by)
+        due = cancel_run(connection, run.id, reason, now=now, hint_ms=terms.hint_ms, route_queue=terms.route_queue)
+        return Applied(jobs=[*cancelled, *(due or [])])
     return Applied(jobs=[*cancelled, first], run=run if first.leased_by else None)
 
 
@@ -215,7 +223,9 @@ def _deadlines(terms: Terms, function: FunctionRow, run: Run, now: int) -> list[
     ]
 
 
-def _register_cancels(connection: sa.Connection, function: FunctionRow, run: Run, arrival: Arrival, now: int) -> None:
+def _register_cancels(
+    connection: sa.Connection, function: FunctionRow, run: Run, arrival: Arrival, now: int
+) -> list[Wait]:
     cancels = [
         waiting.wait_for(
             run.id,
@@ -232,3 +242,16 @@ def _register_cancels(connection: sa.Connection, function: FunctionRow, run: Run
     ]
     waits.lock_topics(connection, cancels)
     waits.insert(connection, cancels)
+    return cancels
+
+
+def _cancelled_by(connection: sa.Connection, cancels: list[Wait], arrival: Arrival) -> Event | None:
+    """Give the first event that came after the one that starts a run, and cancels it."""
+    if not cancels:
+        return None
+    own = arrival.event
+    for event in events.received_since(connection, {wait.event_name for wait in cancels}, own.received_at):
+        fitting = (wait for wait in cancels if wait.event_name == event.name)
+        if waiting.came_after(event, own) and any(waiting.matches(wait, event) for wait in fitting):
+            return event
+    return None

@@ -61,6 +61,16 @@ def satisfies(variable: Mapping[str, object], wait: Wait) -> bool:
     return wait.expression is None or expressions.compile(wait.expression).matches({"async": variable})
 
 
+def came_after(event: Event, other: Event) -> bool:
+    """Tell whether an event came after another one, whichever is routed first; by the clocks of those who took them."""
+    return (event.received_at, event.id) > (other.received_at, other.id)
+
+
+def reason_of(event: Event) -> str:
+    """Give the reason that a run has which an event has cancelled."""
+    return f"cancelled by event {event.name} ({event.external_id})"
+
+
 def anchors(paths: list[str], variable: Mapping[str, object]) -> list[str]:
     """Give the anchors that a wait on an event may have, for the paths in use."""
     keys = (expressions.anchor_key(path, variable) for path in paths)

@@ -86,6 +86,64 @@ def test_an_event_before_the_run_does_not_cancel_it(bench: Bench) -> None:
     assert bench.output(bench.run()) == "done"
 
 
+def test_what_comes_after_the_trigger_cancels_though_it_is_routed_before(bench: Bench) -> None:
+    sleeper(bench, cancel=cancel_on("event.data.user == async.data.user"))
+    bench.inline  # noqa: B018
+    started = [bench.client.send_sync(inngest.Event(name="test/go", data={"user": user}))[0] for user in (1, 2)]
+    bench.inline.clock.advance(1)
+    [stop] = bench.client.send_sync(inngest.Event(name="test/stop", data={"user": 2}))
+    bench.route(stop)
+    bench.inline.drain()
+    first, second = (bench.inline.runs.of_event(event_id)[0] for event_id in started)
+    assert first.status is RunStatus.RUNNING
+    assert (second.status, second.reason) == (RunStatus.CANCELLED, f"cancelled by event test/stop ({stop})")
+    assert not bench.jobs(second)
+    assert not bench.rows(schema.wait, run_id=second.id)
+    assert len(bench.events("inngest/function.cancelled")) == 1
+
+
+def test_what_comes_before_the_trigger_does_not_cancel_though_it_is_routed_after(bench: Bench) -> None:
+    """As one does who puts off a reminder: the old one is to end, and a new one to begin."""
+    sleeper(bench, cancel=cancel_on("event.data.user == async.data.user"))
+    old = bench.run(user=1)
+    bench.inline.clock.advance(1)
+    stop, go = bench.client.send_sync(
+        [inngest.Event(name="test/stop", data={"user": 1}), inngest.Event(name="test/go", data={"user": 1})]
+    )
+    bench.route(go)
+    bench.route(stop)
+    bench.inline.drain()
+    assert bench.get(old).status is RunStatus.CANCELLED
+    [new] = bench.inline.runs.of_event(go)
+    assert new.status is RunStatus.RUNNING
+
+
+@only_sqlite
+def test_a_call_that_was_cancelled_before_it_began_tells_its_caller(bench: Bench) -> None:
+    @bench.function("child", trigger=inngest.TriggerEvent(event="test/never"), cancel=cancel_on())
+    async def child(ctx: inngest.Context) -> None:
+        bench.calls["child"] += 1
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> None:
+        await ctx.step.invoke("call", function=child)
+
+    bench.inline  # noqa: B018
+    [go] = bench.client.send_sync(inngest.Event(name="test/go"))
+    bench.route(go)
+    # The call is stored, and not routed yet.
+    [call] = bench.events("inngest/function.invoked")
+    bench.inline.clock.advance(1)
+    [stop] = bench.client.send_sync(inngest.Event(name="test/stop"))
+    bench.route(stop)
+    bench.inline.drain()
+    [run] = bench.inline.runs.of_event(go)
+    assert run.status is RunStatus.FAILED
+    assert "cancelled" in str(run.output)
+    assert bench.inline.runs.of_event(call.id)[0].status is RunStatus.CANCELLED
+    assert not bench.calls
+
+
 def test_a_run_that_has_not_started_can_be_cancelled(bench: Bench) -> None:
     sleeper(bench, cancel=cancel_on())
     [run] = bench.inline.send(inngest.Event(name="test/go", ts=bench.now + 3_600_000))
