@@ -153,7 +153,8 @@ def start(
     run, first = make(
         terms, function, arrival, now, run_id=run_id, batch=batch, keep=keep and not held, repeats=repeats
     )
-    cancelled, why = _take_place(connection, terms, read_spec(function.config), run, now)
+    newer = arrival.event if at_once else None
+    cancelled, why = _take_place(connection, terms, read_spec(function.config), run, now, newer_than=newer)
     if why is not None:
         if why.code == "duplicate" and not _is_another_call(connection, run, arrival):
             return Applied(jobs=cancelled)
@@ -172,14 +173,20 @@ def start(
 
 
 def _take_place(
-    connection: sa.Connection, terms: Terms, spec: FunctionSpec, run: Run, now: int
+    connection: sa.Connection, terms: Terms, spec: FunctionSpec, run: Run, now: int, *, newer_than: Event | None
 ) -> tuple[list[Job], skipping.Why | None]:
-    """Store a run under its keys; give the jobs of runs that were cancelled for it, or why it may not be."""
+    """Store a run under its keys; give the jobs of runs that were cancelled for it, or why it may not be.
+
+    Args:
+        newer_than: a run whose event came after this one does not give way: it would have taken the place of this run.
+    """
     due: list[Job] = []
     while (holder := runs.claim(connection, run)) is not None:
         if holder.idempotency_key is not None and holder.idempotency_key == run.idempotency_key:
             return due, skipping.duplicate(holder.id)
         if spec.singleton is None or not spec.singleton.cancels:
+            return due, skipping.singleton(holder.id)
+        if newer_than is not None and _is_newer(connection, holder, newer_than):
             return due, skipping.singleton(holder.id)
         reason = f"Singleton: run {run.id} takes its place"
         due += (
@@ -187,6 +194,11 @@ def _take_place(
             or []
         )
     return due, None
+
+
+def _is_newer(connection: sa.Connection, holder: Run, event: Event) -> bool:
+    started_by = events.get(connection, holder.event_id)
+    return started_by is not None and waiting.came_after(started_by, event)
 
 
 def _is_another_call(connection: sa.Connection, run: Run, arrival: Arrival) -> bool:

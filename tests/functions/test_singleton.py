@@ -52,6 +52,19 @@ def json_id(row: Any) -> str:
     return str(json.loads(row.data)["run_id"])
 
 
+def test_a_newer_one_does_not_give_way_to_one_that_is_routed_late(bench: Bench) -> None:
+    sleeper(bench, "cancel")
+    bench.inline  # noqa: B018
+    events = [inngest.Event(name="test/go", data={"number": number}) for number in (1, 2)]
+    older, newer = bench.client.send_sync(events)
+    bench.route(newer)
+    bench.route(older)
+    bench.inline.drain()
+    [late], [kept] = bench.inline.runs.of_event(older), bench.inline.runs.of_event(newer)
+    assert (late.status, late.reason) == (RunStatus.SKIPPED, f"Singleton: run {kept.id} has not ended")
+    assert bench.output(kept) == 2
+
+
 def test_the_first_gives_way_to_a_second(bench: Bench) -> None:
     sleeper(bench, "cancel")
     first, second = bench.run(number=1), bench.run(number=2)
@@ -190,8 +203,8 @@ def test_a_run_that_waits_for_its_start_holds_its_place(bench: Bench) -> None:
 # Races
 
 
-def route_two(patient: Bench, racing: Race) -> None:
-    """Route two events that both wait for a third that has the place, and then has not."""
+def route_two(patient: Bench, racing: Race) -> list[str]:
+    """Route two events that both wait for a third that has the place, and then has not; give their ids."""
     patient.inline  # noqa: B018
     event_ids = [patient.client.send_sync(inngest.Event(name="test/go"))[0] for _ in range(2)]
     key = singleton_key(SPEC, None)  # type: ignore[arg-type]
@@ -202,18 +215,27 @@ def route_two(patient: Bench, racing: Race) -> None:
     for part in routing:
         part.result(SOON)
     patient.inline.drain()
+    return event_ids
 
 
 SPEC = FunctionSpec("app-fn", "fn", 4, (), (), (), None, None, singleton=Singleton(None, cancels=False))
 
 
 @pytest.mark.databases("postgres", "mariadb")
-@pytest.mark.parametrize(("mode", "other"), [("skip", "SKIPPED"), ("cancel", "CANCELLED")])
-def test_two_routes_want_one_place(patient: Bench, racing: Race, mode: str, other: str) -> None:
-    sleeper(patient, mode)
+def test_two_routes_want_one_place(patient: Bench, racing: Race) -> None:
+    sleeper(patient)
     route_two(patient, racing)
-    found = sorted(statuses(patient, patient.inline.runs.list()))
-    assert found == sorted(["RUNNING", other])
+    assert sorted(statuses(patient, patient.inline.runs.list())) == ["RUNNING", "SKIPPED"]
+
+
+@pytest.mark.databases("postgres", "mariadb")
+def test_of_two_routes_that_want_one_place_the_newer_event_gets_it(patient: Bench, racing: Race) -> None:
+    sleeper(patient, "cancel")
+    older, newer = route_two(patient, racing)
+    [late], [kept] = patient.inline.runs.of_event(older), patient.inline.runs.of_event(newer)
+    assert kept.status is RunStatus.RUNNING
+    # It was cancelled, or came too late.
+    assert late.status in (RunStatus.CANCELLED, RunStatus.SKIPPED)
 
 
 @pytest.mark.databases("postgres", "mariadb")
