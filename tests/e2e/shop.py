@@ -80,18 +80,19 @@ class Shop(Web):
         """Wait until so many different step bodies have begun."""
 
         def begun() -> bool:
-            self._approve()
+            self.approve()
             return len(self.executions()) >= number
 
         wait_until(begun, 60.0, self.describe)
 
     def _all_done(self) -> bool:
-        self._approve()
+        self.approve()
         ended = schema.run.c.status >= RunStatus.COMPLETED.value
         orders = sa.select(sa.func.count()).where(schema.run.c.function_id.like("orders-order%"), ended)
         return bool(self.ask(orders)[0][0] == self._placed) and self.count(schema.job) == 0
 
-    def _approve(self) -> None:
+    def approve(self) -> None:
+        """Approve the orders that ask for it."""
         run, wait, event = schema.run, schema.wait, schema.event
         query = (
             sa.select(run.c.id, event.c.data)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import redis
 import sqlalchemy as sa
 
+from inngest_celery.clock import SharedClock
 from inngest_celery.store import schema
 from inngest_celery.worker.hints import HEADER
 from tests.e2e.conftest import OpenShop
@@ -74,6 +76,23 @@ def _repeat_hints(shop: Shop, ended: threading.Event) -> None:
                 headers={HEADER: True},
                 ignore_result=True,
             )
+
+
+@pytest.mark.pairs
+def test_what_came_in_time_counts_though_all_workers_were_dead_until_later(
+    open_shop: OpenShop, clock_file: Path
+) -> None:
+    shop = open_shop(clock=f"file:{clock_file}")
+    worker = shop.worker(pool="threads", concurrency=4)
+    shop.place(6)
+    wait_until(lambda: shop.count(schema.wait) == 6, 60.0, shop.describe)
+    worker.sigkill()
+    shop.approve()
+    # They wait for an hour.
+    SharedClock(clock_file).advance(7_200_000)
+    shop.worker(pool="threads", concurrency=4)
+    shop.wait_for_runs()
+    shop.check(repeats=0)
 
 
 @pytest.mark.pairs
