@@ -11,6 +11,8 @@ Spans = Iterator[tuple[int, int]]
 Finder = Callable[[str], Spans]
 
 _REGEX = "regex:"
+# In what repr() or JSON has written, letters and digits of an escape may stand right before what is to be found.
+_ESCAPE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[abfnrtv])")
 _GROUPS = re.compile(r"\d+")
 # By what cards begin with, and how many digits they have: times in milliseconds, say, are none of these.
 _CARD = re.compile(
@@ -100,6 +102,15 @@ def _regex(source: str) -> Finder:
     return find
 
 
+def _beside_escapes(find: Finder) -> Finder:
+    """Find it behind the escape of a line's end, say, as behind that itself."""
+
+    def found(text: str) -> Spans:
+        return find(_ESCAPE.sub(lambda escape: " " * len(escape[0]), text) if "\\" in text else text)
+
+    return found
+
+
 def _cards(text: str) -> Spans:
     """Find runs of digits, with single separators between groups, that are card numbers by their last digit."""
     groups = [found.span() for found in _GROUPS.finditer(text)]
@@ -166,9 +177,10 @@ def _is_iban(characters: str) -> bool:
 
 
 _NAMED: dict[str, Callable[[], Finder]] = {
-    "card_number": lambda: _cards,
+    "card_number": lambda: _beside_escapes(_cards),
+    # An address may have an escape in it; what is right before it goes with it.
     "email": lambda: _regex(_EMAIL),
-    "iban": lambda: _ibans,
-    "phone": lambda: _regex(_PHONE),
-    "token": lambda: _regex(_TOKEN),
+    "iban": lambda: _beside_escapes(_ibans),
+    "phone": lambda: _beside_escapes(_regex(_PHONE)),
+    "token": lambda: _beside_escapes(_regex(_TOKEN)),
 }

@@ -24,7 +24,8 @@ def on(name: str) -> inngest.TriggerEvent:
     fn_id="steps", trigger=on("go"), retries=1, concurrency=[inngest.Concurrency(limit=5, key=KEYED)]
 )
 def steps(ctx: inngest.ContextSync) -> Any:
-    made = ctx.step.run("make", lambda: {"token": ctx.event.data["token"], "to": ctx.event.data["mail"]})
+    more = ctx.event.data.get("more")
+    made = ctx.step.run("make", lambda: {"token": ctx.event.data["token"], "to": ctx.event.data["mail"], "more": more})
     ctx.step.sleep("a while", timedelta(seconds=0.3))
     ctx.group.parallel((lambda: ctx.step.run("one", lambda: made), lambda: ctx.step.run("two", lambda: made)))
     called = ctx.step.invoke("call", function=callee, data=dict(ctx.event.data))
@@ -33,11 +34,11 @@ def steps(ctx: inngest.ContextSync) -> Any:
     try:
         ctx.step.run("break", lambda: fail(made))
     except inngest.StepError as error:
-        return {"called": called, "why": str(error), "token": made["token"]}
+        return {"called": called, "why": str(error), **made}
 
 
 def fail(made: Any) -> None:
-    raise ValueError(f"it was {made['token']} to {made['to']}")
+    raise ValueError(f"it was {made['token']} to {made['to']}, and {made.get('more')}")
 
 
 @client.create_function(fn_id="callee", trigger=on("never"))
@@ -47,16 +48,16 @@ async def callee(ctx: inngest.Context) -> Any:
 
 @client.create_function(fn_id="batch", trigger=on("go"), batch_events=inngest.Batch(max_size=2, timeout=SECOND))
 def batch(ctx: inngest.ContextSync) -> Any:
-    return [event.data["token"] for event in ctx.events]
+    return [[event.data["token"], event.data.get("more")] for event in ctx.events]
 
 
 @client.create_function(fn_id="debounced", trigger=on("go"), debounce=inngest.Debounce(period=SECOND, key=KEYED))
 def debounced(ctx: inngest.ContextSync) -> Any:
-    return ctx.event.data["token"]
+    return [ctx.event.data["token"], ctx.event.data.get("more")]
 
 
 @client.create_function(
     fn_id="paced", trigger=on("go"), retries=0, throttle=inngest.Throttle(limit=10, period=SECOND, key=KEYED)
 )
 def paced(ctx: inngest.ContextSync) -> Any:
-    fail({"token": ctx.event.data["token"], "to": ctx.event.data["mail"]})
+    fail(dict(ctx.event.data, to=ctx.event.data["mail"]))

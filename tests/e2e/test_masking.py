@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,14 +20,14 @@ from inngest_celery.store.rows import RunStatus
 from tests.conftest import StartWorker
 from tests.e2e.test_flower import flower_of
 from tests.e2e.web import Web
+from tests.masking import generated
+from tests.masking.generated import Planted
 from tests.waiting import wait_until
+from tests.whole import whole
 
 PLANTED = {"token": "planted-token", "mail": "ada.l@example.org", "code": "planted-code", "card": 4242424242424242}
-RULES = [
-    {"pattern": "email"},
-    {"pattern": "card_number"},
-    {"pattern": "regex:planted-[a-z]+"},
-]
+RULES = [*generated.RULES, {"pattern": "regex:planted-[a-z]+"}]
+EVENTS = 6
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 
 
@@ -36,10 +36,11 @@ class Masked(Web):
         return str([dict(row._mapping) for row in self.ask(schema.run.select())])
 
 
-def found_in(text: str) -> list[str]:
+def found_in(text: str, payloads: Sequence[Planted] = ()) -> list[str]:
     """Give what is in a text as it is, or in a message's body, which brokers get in base64."""
-    inner = "\n".join(_decoded(each) for each in _BASE64.findall(text))
-    return [str(value) for value in PLANTED.values() if str(value) in text or str(value) in inner]
+    whole = text + "\n".join(_decoded(each) for each in _BASE64.findall(text))
+    found = [str(value) for value in PLANTED.values() if str(value) in whole]
+    return found + [secret for payload in payloads for secret in payload.found_in(whole)]
 
 
 def _decoded(text: str) -> str:
@@ -85,27 +86,30 @@ def test_a_broker_flower_and_a_log_have_nothing_of_a_payload(
 ) -> None:
     web = Masked("tests.e2e.masked_app", database_url, broker_url, tmp_path, start_worker, masking=json.dumps(RULES))
     web.celery.conf.inngest_masking = RULES
+    payloads = generated.some(EVENTS, secrets=10)
     with monitored(broker_url) as said:
         # One sends a message for every step, the other has steps in place.
         workers = [web.worker(pool="prefork", options=["-E"], slice=slice) for slice in (0, 30)]
         with flower_of(broker_url, tmp_path) as flower:
-            web.client.send_sync([inngest.Event(name="masked/go", data=PLANTED) for _ in range(2)])
+            data = [{**PLANTED, "more": payload.data} for payload in payloads]
+            web.client.send_sync([inngest.Event(name="masked/go", data=each) for each in data])
             ended = schema.run.select().where(schema.run.c.status >= RunStatus.COMPLETED.value)
-            # Of two events: two times steps, callee and paced, one batch, one that was put off.
-            wait_until(lambda: len(web.ask(ended)) == 8, 60, web.describe, every=0.1)
+            # Of each event steps, callee and paced; a batch of each two; one that was put off.
+            wait_until(lambda: len(web.ask(ended)) == 3 * EVENTS + EVENTS // 2 + 1, 60, web.describe, every=0.1)
             runs = {row.id for row in web.ask(schema.run.select())}
             pages = wait_until_shown(flower, runs)
         logged = "".join(worker.log for worker in workers)
-    stored = str(web.ask(schema.step.select())) + str(web.ask(schema.run.select()))
+    stored = whole([*web.ask(schema.step.select()), *web.ask(schema.run.select())])
     web.close()
     assert set(found_in(stored)) >= {"planted-token", "ada.l@example.org"}, "functions have it all"
+    assert [payload.found_in(stored) for payload in payloads] == [list(payload.secrets) for payload in payloads]
     messages = "\n".join(said)
     assert any("LPUSH" in each for each in said)
     assert "masked/steps" in messages + "".join(_decoded(each) for each in _BASE64.findall(messages))
-    assert found_in(messages) == []
-    assert found_in(pages) == []
+    assert found_in(messages, payloads) == []
+    assert found_in(pages, payloads) == []
     assert "[masked]" in pages
-    assert found_in(logged) == []
+    assert found_in(logged, payloads) == []
     assert "[masked]" in logged
 
 

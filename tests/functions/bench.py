@@ -19,6 +19,7 @@ from inngest_celery.testing import Inline, TravellingClock
 from inngest_celery.worker.runs import RunInfo
 from inngest_celery.worker.runtime import runtime_of
 from inngest_celery.worker.tasks import perform_claimed
+from tests.whole import whole
 
 GO = inngest.TriggerEvent(event="test/go")
 YEAR = timedelta(days=400)
@@ -89,9 +90,7 @@ class Bench:
     def dump(self) -> str:
         """Give everything that is in the database."""
         with self.database.autocommit() as connection:
-            return "\n".join(
-                str(row) for table in schema.metadata.sorted_tables for row in connection.execute(sa.select(table))
-            )
+            return "\n".join(whole(connection.execute(sa.select(table))) for table in schema.metadata.sorted_tables)
 
     def get(self, run: RunInfo) -> RunInfo:
         return self.inline.runs.get(run.id)

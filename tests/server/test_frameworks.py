@@ -22,6 +22,7 @@ from werkzeug.serving import make_server
 from inngest_celery.store import schema
 from tests import one_django
 from tests.server.stage import Stage
+from tests.whole import whole
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -107,6 +108,6 @@ def test_what_is_encrypted_is_not_read_here(stage: Stage) -> None:
         [event_id] = client.send_sync(official.Event(name="shop/steps", data={"encrypted": {"name": "Ada"}}))
         stage.drain()
         [run] = stage.bench.inline.runs.of_event(event_id)
-    stored = [str(row) for table in (schema.event, schema.step, schema.run) for row in stage.bench.rows(table)]
+    stored = [whole(stage.bench.rows(table)) for table in (schema.event, schema.step, schema.run)]
     assert not [row for row in stored if "4242" in row or "Ada" in row]
     assert stage.bench.get(run).output["__ENCRYPTED__"] is True  # type: ignore[index, call-overload]

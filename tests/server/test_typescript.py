@@ -23,6 +23,7 @@ from tests.server.typescript import TypeScriptApp, has_websockets, listening, ru
 from tests.server.web import served
 from tests.services import missing
 from tests.waiting import wait_until
+from tests.whole import whole
 
 pytestmark = pytest.mark.skipif("node" in missing(), reason="there is no Node.js")
 
@@ -246,7 +247,7 @@ def test_what_is_encrypted_is_read_in_two_languages_and_not_here(stage: Stage, t
         ("sample-reverse", "COMPLETED"),
         ("ts-secret", "COMPLETED"),
     ]
-    stored = "".join(str(row) for table in (schema.event, schema.step, schema.run) for row in stage.bench.rows(table))
+    stored = "".join(whole(stage.bench.rows(table)) for table in (schema.event, schema.step, schema.run))
     assert stored.count("__ENCRYPTED__") >= 6
     assert not [word for word in ("sesame", "SESAME", "EMASES") if word in stored]
 

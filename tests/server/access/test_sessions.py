@@ -14,6 +14,7 @@ from inngest_celery.store import schema, users
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
 from tests.server.access.conftest import PASSWORD, Guarded, log_in
+from tests.whole import whole
 
 OTHER = "another battery staple"
 
@@ -37,7 +38,7 @@ def test_a_session_from_log_in_to_log_out(guarded: Guarded) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/runs?x=1")
     assert is_in(browser)
     value = browser.cookies["inngest_session"]
-    assert value not in str(bench.rows(schema.session)), "only its hash is stored"
+    assert value not in whole(bench.rows(schema.session)), "only its hash is stored"
     assert browser.post("/logout").status_code == 303
     assert not is_in(browser)
     replayed = guarded.browser()
@@ -195,7 +196,7 @@ def test_accounts_on_every_database(bench: Bench, cheap_passwords: None) -> None
     with bench.database.autocommit() as connection:
         stored = {row.name: (row.role, row.disabled_at is not None) for row in users.all_of(connection)}
     assert stored == {"ada@example.com": ("admin", True), "bob": ("admin", False)}
-    assert PASSWORD not in str(bench.rows(schema.user))
+    assert PASSWORD not in whole(bench.rows(schema.user))
     for name in ("", "a b", "<b>", "x" * 101, "../etc"):
         with pytest.raises(accounts.UserNameRefused):
             accounts.add(runtime, name, Role.VIEWER, PASSWORD)
