@@ -14,6 +14,8 @@ app = Celery("masked", broker=os.environ["BROKER"])
 client = inngest.Inngest(app_id="masked", celery=app)
 SECOND = timedelta(seconds=1)
 KEYED = "event.data.code"
+# No rule knows it.
+WORD = "un" + "spoken"
 
 
 def on(name: str) -> inngest.TriggerEvent:
@@ -26,13 +28,16 @@ def on(name: str) -> inngest.TriggerEvent:
 def steps(ctx: inngest.ContextSync) -> Any:
     more = ctx.event.data.get("more")
     made = ctx.step.run("make", lambda: {"token": ctx.event.data["token"], "to": ctx.event.data["mail"], "more": more})
+    word = ctx.step.run("seal", lambda: inngest.Secret(WORD))
     ctx.step.sleep("a while", timedelta(seconds=0.3))
+    # Another process may have sealed it.
+    ctx.step.run("open", lambda: len(word.get_secret_value()) == len(WORD) or fail({"token": word, "to": word}))
     ctx.group.parallel((lambda: ctx.step.run("one", lambda: made), lambda: ctx.step.run("two", lambda: made)))
     called = ctx.step.invoke("call", function=callee, data=dict(ctx.event.data))
     ctx.step.send_event("tell", inngest.Event(name="masked/told", data=dict(ctx.event.data)))
     ctx.step.wait_for_event("wait", event="masked/told", if_exp=f"async.data.code == {KEYED}", timeout=SECOND)
     try:
-        ctx.step.run("break", lambda: fail(made))
+        ctx.step.run("break", lambda: fail({**made, "word": word, "more": [made["more"], word]}))
     except inngest.StepError as error:
         return {"called": called, "why": str(error), **made}
 

@@ -28,6 +28,7 @@ from tests.whole import whole
 PLANTED = {"token": "planted-token", "mail": "ada.l@example.org", "code": "planted-code", "card": 4242424242424242}
 RULES = [*generated.RULES, {"pattern": "regex:planted-[a-z]+"}]
 EVENTS = 6
+WORD = "un" + "spoken"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
 
 
@@ -84,12 +85,14 @@ def monitored(url: str) -> Iterator[list[str]]:
 def test_a_broker_flower_and_a_log_have_nothing_of_a_payload(
     database_url: str, broker_url: str, tmp_path: Path, start_worker: StartWorker
 ) -> None:
-    web = Masked("tests.e2e.masked_app", database_url, broker_url, tmp_path, start_worker, masking=json.dumps(RULES))
+    given = {"masking": json.dumps(RULES), "secret_key": "ab" * 32}
+    web = Masked("tests.e2e.masked_app", database_url, broker_url, tmp_path, start_worker, **given)
     web.celery.conf.inngest_masking = RULES
     payloads = generated.some(EVENTS, secrets=10)
     with monitored(broker_url) as said:
         # One sends a message for every step, the other has steps in place.
-        workers = [web.worker(pool="prefork", options=["-E"], slice=slice) for slice in (0, 30)]
+        pools = (("prefork", 0), ("threads", 30))
+        workers = [web.worker(pool=pool, options=["-E"], slice=slice) for pool, slice in pools]
         with flower_of(broker_url, tmp_path) as flower:
             data = [{**PLANTED, "more": payload.data} for payload in payloads]
             web.client.send_sync([inngest.Event(name="masked/go", data=each) for each in data])
@@ -104,6 +107,8 @@ def test_a_broker_flower_and_a_log_have_nothing_of_a_payload(
     assert set(found_in(stored)) >= {"planted-token", "ada.l@example.org"}, "functions have it all"
     assert [payload.found_in(stored) for payload in payloads] == [list(payload.secrets) for payload in payloads]
     messages = "\n".join(said)
+    assert not [each for each in (stored, messages, pages, logged) if WORD in each], "what is sealed, neither"
+    assert "__inngest_secret__" in stored
     assert any("LPUSH" in each for each in said)
     assert "masked/steps" in messages + "".join(_decoded(each) for each in _BASE64.findall(messages))
     assert found_in(messages, payloads) == []

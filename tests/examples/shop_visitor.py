@@ -77,6 +77,7 @@ def visit() -> dict[str, Any]:
         "steps": [step.name for step in Step.objects.order_by("seq")],
         "pages": {path.replace(run.pk, "RUN"): page.status_code for path, page in pages.items()},
         "run page": pages[f"/admin/inngest/run/{run.pk}/change/"].content.decode(),
+        "event page": pages[f"/admin/inngest/event/{run.event_id}/change/"].content.decode(),
     }
 
 

@@ -25,6 +25,7 @@ def environment(database_url: str, broker_url: str) -> Iterator[dict[str, str]]:
     url = sa.make_url(database_url)
     plain = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
     place = {"SHOP_SQLITE": url.database or ""} if plain.startswith("sqlite") else {"SHOP_DATABASE": plain}
+    place["INNGEST_MASKING"] = json.dumps([{"path": "output.left"}, {"path": "event.data.order"}])
     yield {**place, "SHOP_BROKER": broker_url, "SHOP_LEASE": "2", "PYTHONPATH": os.pathsep.join([str(SHOP), str(ROOT)])}
     engine = sa.create_engine(database_url, poolclass=sa.NullPool)
     metadata = sa.MetaData()
@@ -52,7 +53,7 @@ def test_the_shop(environment: dict[str, str], start_worker: StartWorker, tmp_pa
         start_worker("shop", env={**environment, "INNGEST_TEST_CRASH": str(crashes)}, pool="prefork")
         seen = json.loads(visitor.stdout.read())
     assert list(crashes.iterdir()) == []
-    page, pages = seen.pop("run page"), seen.pop("pages")
+    page, event_page, pages = seen.pop("run page"), seen.pop("event page"), seen.pop("pages")
     assert seen == {
         # The fixture's tables are there before; Django's own come with its migration.
         "warned": [],
@@ -72,3 +73,6 @@ def test_the_shop(environment: dict[str, str], start_worker: StartWorker, tmp_pa
     }
     assert "take-from-stock" in page
     assert "_save" not in page
+    assert "left&quot;: &quot;[masked]&quot;" in page
+    assert "left&quot;: 7" not in page
+    assert "order&quot;: &quot;[masked]&quot;" in event_page

@@ -23,6 +23,7 @@ from inngest_celery import trace_context
 from inngest_celery.store import schema
 from tests.functions.bench import Bench
 from tests.functions.conftest import MakeBench
+from tests.masking.generated import RULES, some
 from tests.worker_process import ROOT
 
 pytestmark = pytest.mark.databases("sqlite")
@@ -280,3 +281,26 @@ print(*(name for name in sys.modules if name.startswith(ours)))
 def test_nothing_is_loaded_where_nobody_uses_it() -> None:
     done = subprocess.run([sys.executable, "-c", PLAIN], cwd=ROOT, check=True, capture_output=True, text=True)
     assert done.stdout.split() == []
+
+
+def test_spans_have_nothing_of_what_is_masked(make_bench: MakeBench, spans: Spans) -> None:
+    bench = make_bench(inngest_masking=RULES)
+    payload = some(2, secrets=10)[1]
+
+    def refuse() -> None:
+        raise LookupError(f"there is no {payload.data}")
+
+    @bench.function("child", trigger=inngest.TriggerEvent(event="test/never"), retries=0)
+    def child(ctx: inngest.ContextSync) -> object:
+        return ctx.event.data
+
+    @bench.function(retries=1)
+    def fn(ctx: inngest.ContextSync) -> None:
+        ctx.step.run("pass on", lambda: ctx.event.data)
+        ctx.step.invoke("call", function=child, data=dict(ctx.event.data))
+        ctx.step.run("break", refuse)
+
+    bench.error(bench.run(**payload.data))
+    told = "".join(span.to_json() for span in spans.get_finished_spans())
+    assert "[masked]" in told
+    assert payload.found_in(told) == []
