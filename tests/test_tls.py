@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,9 @@ import redis
 import sqlalchemy as sa
 import trustme
 from celery import Celery
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisClusterException
+from redis.sentinel import MasterNotFoundError
 
 from inngest_celery.flow.gate import connect
 from inngest_celery.flow.tls import url_of_broker
@@ -27,7 +30,10 @@ from inngest_celery.server.realtime.wire import Wire
 from inngest_celery.store.database import Database
 from inngest_celery.worker.realtime import Airwaves
 from inngest_celery.worker.runtime import runtime_of
+from tests.conftest import StartWorker
+from tests.e2e.shop import Shop
 from tests.redis_nodes import free_ports
+from tests.services import PREFIX
 from tests.waiting import wait_until
 
 _POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
@@ -57,9 +63,12 @@ def certificates() -> Iterator[Certificates]:
 
 
 @contextmanager
-def _running(command: list[str], log: Path, user: str | None = None) -> Iterator[None]:
+def _running(
+    command: list[str], log: Path, user: str | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[None]:
     with log.open("wb") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=out, user=user)
+        environment = {**os.environ, **(environment or {})}
+        server = subprocess.Popen(command, stdout=out, stderr=out, user=user, env=environment)
     try:
         yield
     finally:
@@ -119,19 +128,79 @@ def test_redis(scheme: str, redis_port: int, certificates: Certificates) -> None
         connect(url + certificates.wrong).ping()
 
 
-@pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster"])
-def test_realtime_hears_it(scheme: str, redis_port: int, certificates: Certificates) -> None:
+@pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster", "sentinel"])
+def test_realtime_hears_it(scheme: str, request: pytest.FixtureRequest, certificates: Certificates) -> None:
     heard: list[str] = []
     airwaves = Airwaves("inngest")
+    port = request.getfixturevalue("sentinel_port" if scheme == "sentinel" else "redis_port")
 
     async def listen() -> None:
-        url = f"{scheme}://127.0.0.1:{redis_port}?ssl_ca_certs={certificates.good}"
+        url = f"{scheme}://127.0.0.1:{port}?ssl_ca_certs={certificates.good}&master_name=jobs"
+        url = url if scheme == "sentinel" else url.partition("&")[0]
         wire = Wire(url, airwaves, lambda channel, topic, text: heard.append(channel))
         await wire.follow({"channel"})
         await wire.close()
 
     # It raises where Redis has not confirmed that it is heard.
     asyncio.run(listen())
+
+
+@pytest.fixture(scope="module")
+def sentinel_port(certificates: Certificates) -> Iterator[int]:
+    """A sentinel, and the Redis that it looks after."""
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found is None:
+        pytest.skip("no redis-server or valkey-server with TLS is on the PATH; the embedded one has none")
+    port, redis_port = free_ports(2)
+    encrypted = {
+        "port": "0",
+        "tls-cert-file": certificates.certificate,
+        "tls-key-file": certificates.key,
+        "tls-ca-cert-file": certificates.good,
+        "tls-auth-clients": "no",
+        "tls-replication": "yes",
+        "dir": str(certificates.directory),
+    }
+    plain = [part for name, value in encrypted.items() for part in (f"--{name}", value)]
+    # A sentinel writes into its file.
+    configuration = certificates.directory / "sentinel.conf"
+    lines = [f"{name} {value}" for name, value in encrypted.items()]
+    lines += [f"tls-port {port}", f"sentinel monitor jobs 127.0.0.1 {redis_port} 1"]
+    configuration.write_text("\n".join(lines))
+    logs = certificates.directory / "watched.log", certificates.directory / "sentinel.log"
+    with (
+        _running([found, "--tls-port", str(redis_port), "--save", "", *plain], logs[0]),
+        _running([found, str(configuration), "--sentinel"], logs[1]),
+    ):
+        url = f"sentinel://127.0.0.1:{port}?master_name=jobs&ssl_ca_certs={certificates.good}"
+        wait_until(lambda: _answers(connect(url).ping), message="the master that the sentinel knows")
+        yield port
+
+
+def test_sentinels(sentinel_port: int, certificates: Certificates) -> None:
+    url = f"sentinel://127.0.0.1:{sentinel_port}?master_name=jobs&"
+    with connect(f"{url}ssl_ca_certs={certificates.good}") as client:
+        assert client.ping()
+    # The reason stands in the client's log: it asks one sentinel after the other.
+    with pytest.raises(MasterNotFoundError):
+        connect(f"{url}ssl_ca_certs={certificates.wrong}").ping()
+    with pytest.raises(redis.RedisError):
+        connect(f"{url}ssl_ca_certs={certificates.good}&sentinel_ssl=false").ping()
+    with pytest.raises(ValueError, match="ssl_what"):
+        connect(f"{url}ssl_what=1")
+
+
+def test_limits_are_kept_behind_the_sentinels_that_celery_asks(sentinel_port: int, certificates: Certificates) -> None:
+    app = Celery(broker=f"sentinel://127.0.0.1:{sentinel_port}/0", set_as_current=False)
+    # As Celery has them.
+    app.conf.broker_use_ssl = {"ssl_ca_certs": certificates.good, "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    of_sentinels = {"ssl": True, "ssl_ca_certs": certificates.good}
+    app.conf.broker_transport_options = {"master_name": "jobs", "sentinel_kwargs": of_sentinels}
+    with app.connection_for_write() as broker:
+        broker.ensure_connection(max_retries=1)
+    url = runtime_of(app).redis_url
+    assert url is not None
+    assert connect(url).ping()
 
 
 @pytest.mark.parametrize("said", ["in the URL", "in broker_use_ssl"])
@@ -217,3 +286,67 @@ def test_databases(kind: str, request: pytest.FixtureRequest, certificates: Cert
     assert str(_ask(url + certificates.good)).startswith("TLSv1.")
     with pytest.raises(sa.exc.OperationalError, match="certificate verify failed"):
         _ask(url + certificates.wrong)
+
+
+@pytest.fixture(scope="module")
+def rabbitmq_port(certificates: Certificates) -> Iterator[int]:
+    # Not what stands in /usr/sbin, which takes another account and other folders.
+    found = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin") or shutil.which("rabbitmq-server")
+    if found is None:
+        pytest.skip("RabbitMQ's server is not on this machine")
+    port, distribution = free_ports(2)
+    place = certificates.directory / "rabbitmq"
+    place.mkdir()
+    settings = {
+        "listeners.tcp": "none",
+        "listeners.ssl.1": f"127.0.0.1:{port}",
+        "ssl_options.cacertfile": certificates.good,
+        "ssl_options.certfile": certificates.certificate,
+        "ssl_options.keyfile": certificates.key,
+        "ssl_options.verify": "verify_none",
+        "ssl_options.fail_if_no_peer_cert": "false",
+    }
+    (place / "rabbitmq.conf").write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+    (place / "plugins").write_text("[].")
+    environment = {
+        "HOME": str(place),
+        "RABBITMQ_NODENAME": f"{PREFIX}{port}@localhost",
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_MNESIA_BASE": str(place / "data"),
+        "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq.conf"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
+        "RABBITMQ_CONF_ENV_FILE": os.devnull,
+        "RABBITMQ_LOGS": "-",
+    }
+    with _running([found], place / "log", environment=environment):
+        wait_until(lambda: _listens(port), 60, message=lambda: (place / "log").read_text()[-2000:])
+        yield port
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.databases("sqlite")
+def test_rabbitmq(
+    rabbitmq_port: int, certificates: Certificates, database_url: str, tmp_path: Path, start_worker: StartWorker
+) -> None:
+    shop = Shop(database_url, f"amqps://guest:guest@127.0.0.1:{rabbitmq_port}//", tmp_path, start_worker)
+
+    def trusting(authority: str) -> None:
+        known = {"ca_certs": authority, "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "localhost"}
+        shop.configure(broker_use_ssl=known)
+
+    trusting(certificates.wrong)
+    with pytest.raises(OperationalError, match="certificate verify failed"), shop.celery.connection() as broker:
+        broker.ensure_connection(max_retries=1)
+    trusting(certificates.good)
+    shop.worker(pool="threads", concurrency=4)
+    shop.place(1)
+    shop.wait_for_runs()
+    shop.check(repeats=0)
+    shop.close()

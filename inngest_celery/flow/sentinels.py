@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
+from inngest_celery.flow import tls
+
 SCHEME = "sentinel://"
 _PORT = 26379
 _DEFAULT_NAME = "mymaster"
+_TLS = {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +22,24 @@ class Sentinels:
         hosts: address and port of each.
         master_name: what they call it.
         database: its number.
-        own: how to log in to it.
-        theirs: how to log in to them.
+        own: how to log in to it, and the options of TLS.
+        theirs: how to log in to them, and the options of TLS.
     """
 
     hosts: list[tuple[str, int]]
     master_name: str
     database: int
-    own: dict[str, str]
-    theirs: dict[str, str]
+    own: dict[str, Any]
+    theirs: dict[str, Any]
 
 
 def read(url: str) -> Sentinels:
     """Read ``sentinel://:password@host:26379;sentinel://other:26379/0?master_name=…``, which is kombu's form.
 
     The name of the master comes as ``master_name`` (``mymaster`` if it is left out), the account at the sentinels, if
-    they have one, as ``sentinel_username`` and ``sentinel_password``. The database is that of the last address.
+    they have one, as ``sentinel_username`` and ``sentinel_password``. The database is that of the last address. For TLS
+    there are ``ssl=true`` or the client's options (``ssl_ca_certs=…``); they are for the sentinels, too, unless
+    ``sentinel_ssl=false`` says that those have none.
 
     Raises:
         ValueError: it cannot be read so.
@@ -51,14 +56,27 @@ def read(url: str) -> Sentinels:
     first = next((part for part in parts if part.password), parts[0])
     login = {"username": unquote(first.username or ""), "password": unquote(first.password or "")}
     theirs = {"username": given.get("sentinel_username", ""), "password": given.get("sentinel_password", "")}
+    encrypted = _tls_of(given)
     path = parts[-1].path.strip("/")
     return Sentinels(
         hosts=[(str(part.hostname), part.port or _PORT) for part in parts],
         master_name=given.get("master_name", _DEFAULT_NAME),
         database=int(path or 0),
-        own={name: value for name, value in login.items() if value},
-        theirs={name: value for name, value in theirs.items() if value},
+        own=encrypted | {name: value for name, value in login.items() if value},
+        theirs=(encrypted if given.get("sentinel_ssl") != "false" else {})
+        | {name: value for name, value in theirs.items() if value},
     )
+
+
+def _tls_of(given: dict[str, str]) -> dict[str, Any]:
+    options: dict[str, Any] = {name: value for name, value in given.items() if name.startswith("ssl_")}
+    if unknown := sorted(options.keys() - _TLS):
+        raise ValueError(f"there is no option {unknown[0]!r} of TLS; there are {', '.join(sorted(_TLS))}")
+    if not options and given.get("ssl") != "true":
+        return {}
+    if "ssl_check_hostname" in options:
+        options["ssl_check_hostname"] = options["ssl_check_hostname"].lower() == "true"
+    return {"ssl": True, **options}
 
 
 def shown(url: str) -> str:
@@ -67,13 +85,20 @@ def shown(url: str) -> str:
     return f"{SCHEME}{','.join(f'{host}:{port}' for host, port in found.hosts)}, {found.master_name}"
 
 
-def url_of_broker(url: str, transport_options: dict[str, Any]) -> str:
-    """Give the URL of what Celery is configured with: there the name stands in ``broker_transport_options``."""
-    own = transport_options.get("sentinel_kwargs") or {}
+def url_of_broker(url: str, transport_options: dict[str, Any], encrypted: object = None) -> str:
+    """Give the URL of what Celery is configured with.
+
+    Args:
+        transport_options: ``broker_transport_options``, where the name and what is for the sentinels stand.
+        encrypted: kombu's ``Connection.ssl``: a dict of options, or whether to use TLS at all.
+    """
+    theirs = transport_options.get("sentinel_kwargs") or {}
     said = {
         "master_name": transport_options.get("master_name"),
-        "sentinel_username": own.get("username"),
-        "sentinel_password": own.get("password"),
+        "sentinel_username": theirs.get("username"),
+        "sentinel_password": theirs.get("password"),
+        **({"ssl": "true", **tls.texts_of(encrypted)} if encrypted else {}),
+        **({"sentinel_ssl": "false"} if encrypted and not theirs.get("ssl") else {}),
     }
     query = urlencode({name: value for name, value in said.items() if value}, quote_via=quote)
     return f"{url.partition('?')[0]}?{query}" if query else url

@@ -18,11 +18,13 @@ def url_of_broker(url: str, options: object) -> str:
         >>> url_of_broker("rediss://host:6379/0", {"ssl_ca_certs": "/etc/ca.pem"})
         'rediss://host:6379/0?ssl_ca_certs=%2Fetc%2Fca.pem'
     """
-    if not options:
-        return url
+    return urlsplit(url)._replace(scheme="rediss", query=urlencode(texts_of(options))).geturl() if options else url
+
+
+def texts_of(options: object) -> dict[str, str]:
+    """Give the options of TLS, if there are any, as they stand in a URL's query."""
     given = options if isinstance(options, Mapping) else {}
-    query = urlencode({name: _text_of(value) for name, value in given.items() if value is not None})
-    return urlsplit(url)._replace(scheme="rediss", query=query).geturl()
+    return {name: _text_of(value) for name, value in given.items() if value is not None}
 
 
 def _text_of(value: object) -> str:

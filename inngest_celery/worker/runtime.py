@@ -16,7 +16,7 @@ from celery import Celery
 from inngest_celery.clock import Clock, clock_from
 from inngest_celery.engine.door import Door, door_of
 from inngest_celery.engine.viewing import ROLES, Eyes, hidden_from
-from inngest_celery.flow.sentinels import url_of_broker
+from inngest_celery.flow import sentinels, tls
 from inngest_celery.masking import Masker
 from inngest_celery.masking.sealed import SecretKeys
 from inngest_celery.settings import Settings, SettingsError, settings_of
@@ -146,11 +146,10 @@ class Runtime:
         broker = self.app.connection_for_write()
         if broker.transport_cls == "sentinel":
             url = self.app.conf.broker_write_url or self.app.conf.broker_url
-            return url_of_broker(";".join([url] if isinstance(url, str) else url), broker.transport_options)
+            url = ";".join([url] if isinstance(url, str) else url)
+            return sentinels.url_of_broker(url, broker.transport_options, broker.ssl)
         if broker.transport_cls not in _REDIS:
             return None
-        from inngest_celery.flow import tls
-
         return tls.url_of_broker(broker.as_uri(include_password=True), broker.ssl)
 
     @cached_property
