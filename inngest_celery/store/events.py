@@ -15,6 +15,8 @@ from inngest_celery.store.rows import Event, Job, JobKind, values
 from inngest_celery.trace_context import KEPT_AS
 
 ROUTE_TASK = "inngest.route"
+# How long the id that a sender gives stands for one event, and an idempotency key is taken.
+IDEMPOTENCY_MS = 86_400_000
 
 
 def head_of(event: Event) -> dict[str, object]:

@@ -19,8 +19,6 @@ from inngest_celery.store.rows import Attempt, Job, JobKind, Run, RunStatus, Ste
 
 REVOKE_TASK = "inngest.revoke"
 REVOKE_KEY = "revoke"
-# How long an idempotency key is taken.
-IDEMPOTENCY_MS = 86_400_000
 
 
 def lock(connection: sa.Connection, run_id: str) -> Run | None:
@@ -110,14 +108,14 @@ def holder(connection: sa.Connection, run: Run) -> Run | None:
 def of_key(connection: sa.Connection, key: str | None, now: int) -> Run | None:
     """Give the run that has an idempotency key, as long as that counts."""
     table = schema.run
-    query = sa.select(table).where(table.c.idempotency_key == key, table.c.created_at > now - IDEMPOTENCY_MS)
+    query = sa.select(table).where(table.c.idempotency_key == key, table.c.created_at > now - events.IDEMPOTENCY_MS)
     row = connection.execute(query).first()
     return Run(**row._mapping) if row else None
 
 
 def _since(run: Run) -> int:
     """Give when a run must have been created to have an idempotency key that counts for this one."""
-    return run.created_at - IDEMPOTENCY_MS
+    return run.created_at - events.IDEMPOTENCY_MS
 
 
 def start(connection: sa.Connection, run_id: str, now: int) -> None:

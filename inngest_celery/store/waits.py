@@ -159,20 +159,28 @@ def resume(
 def taken_before(connection: sa.Connection, event: Event, rows: Sequence[Wait]) -> set[tuple[str, str]]:
     """Give those waits, by run and key, whose function had been given the event by another wait when it asked for them.
 
-    Such an event comes once more where the first wait found it stored, and only then it is routed.
+    Such an event comes once more where the first wait found it stored, and only then it is routed; and where its sender
+    sends it again, under the same id.
     """
     later = [row for row in rows if row.seen]
     run_ids = sorted({row.run_id for row in later})
-    table, memo = schema.step, event_memo(event)
+    again_ms = MOST_SKEW_MS if event.external_id == event.id else events.IDEMPOTENCY_MS
+    table = schema.step
     query = sa.select(table.c.run_id, table.c.seq, table.c.memo).where(
-        table.c.op == Opcode.WAIT_FOR_EVENT.value, table.c.ended_at >= event.received_at - MOST_SKEW_MS
+        table.c.op == Opcode.WAIT_FOR_EVENT.value, table.c.ended_at >= event.received_at - again_ms
     )
     taken: dict[str, int] = {}
     for first in range(0, len(run_ids), _RUNS_AT_ONCE):
         for found in connection.execute(query.where(table.c.run_id.in_(run_ids[first : first + _RUNS_AT_ONCE]))):
-            if found.memo == memo:
+            if _is_of(found.memo, event):
                 taken[found.run_id] = min(found.seq, taken.get(found.run_id, found.seq))
     return {(row.run_id, row.key) for row in later if row.run_id in taken and taken[row.run_id] <= row.seen}
+
+
+def _is_of(memo: str, event: Event) -> bool:
+    """Tell whether a wait has got an event, or the same one as it was sent before."""
+    got = json.loads(memo)
+    return isinstance(got, dict) and (got.get("name"), got.get("id")) == (event.name, event.external_id)
 
 
 def event_memo(event: Event) -> str:

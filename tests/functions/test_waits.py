@@ -228,6 +228,28 @@ def test_what_waits_to_be_routed_and_is_not_waited_for_holds_no_timeout_up(bench
     bench.inline.drain()
 
 
+def test_an_event_that_is_sent_again_is_not_taken_by_the_next_wait(bench: Bench) -> None:
+    """Of two people who have to approve, one whose message comes twice is one."""
+
+    @bench.function()
+    async def fn(ctx: inngest.Context) -> Any:
+        found = [await ctx.step.wait_for_event(who, event="test/ready", timeout=DAY) for who in ("one", "two")]
+        return [event and event.data["by"] for event in found]
+
+    def approve(by: str, event_id: str) -> None:
+        bench.advance(minutes=1)
+        bench.inline.send(inngest.Event(name="test/ready", id=event_id, data={"by": by}))
+
+    run = bench.run()
+    approve("Ada", "1")
+    approve("Ada", "1")
+    bench.advance(hours=3)
+    approve("Ada", "1")
+    assert bench.get(run).status is RunStatus.RUNNING
+    approve("Bob", "2")
+    assert bench.get(run).output == ["Ada", "Bob"]
+
+
 @only_sqlite
 def test_a_wait_for_the_end_of_another_function(bench: Bench) -> None:
     @bench.function("other", trigger=inngest.TriggerEvent(event="test/other"))
