@@ -60,6 +60,9 @@ def running() -> Iterator[EventServer]:
         server.url = f"http://127.0.0.1:{http.server_port}"
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield server
-        http.shutdown()
-        thread.join()
+        try:
+            yield server
+        finally:
+            # Else a test that fails would keep its process from ending.
+            http.shutdown()
+            thread.join()
