@@ -10,7 +10,7 @@ from inngest_celery.cli.access import recorded, server_runtime
 from inngest_celery.cli.group import HasApp
 
 if TYPE_CHECKING:
-    from inngest_celery.store.partitions import Partitions
+    pass
 
 
 @click.group()
@@ -43,6 +43,20 @@ def convert(target: HasApp, width: str) -> None:
         done = partitioning.convert(runtime.database, width, runtime.clock.now())
         entry.tell(changed=done)
     click.echo(f"The tables are partitioned by {width}." if done else f"They are partitioned by {width} already.")
+
+
+@partition.command()
+@click.pass_obj
+def upkeep(target: HasApp) -> None:
+    """Make the partitions of the periods to come. Workers do it by themselves, every hour, if they may.
+
+    They may not where their database user does not own the tables: then give it by cron, as the owner.
+    """
+    from inngest_celery.worker.keeping.upkeep import keep_up
+
+    with server_runtime(target) as runtime:
+        made = keep_up(runtime)
+    click.echo(f"{made} period(s) have got partitions." if made else "Nothing is missing.")
 
 
 @partition.command()

@@ -23,7 +23,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.store import partitions
 from inngest_celery.store.database import Database
 from inngest_celery.store.migrate import LOCK, require_migrated
-from inngest_celery.store.partitions import CHECK, FIRST, KEYS, REST, TABLES
+from inngest_celery.store.partitions import CHECK, FIRST, KEYS, OIDS, REST, TABLES
 
 _ALONE = "inngest_partitioning"
 # At least so far from now the first partition ends: time for whoever finds what was interrupted.
@@ -35,8 +35,8 @@ _OUT_OF_RANGE = "23514"
 class PartitionError(RuntimeError):
     """The tables cannot be partitioned. ``code`` is stable; the message says what to do.
 
-    The codes: ``partition_unsupported``, ``partition_width_other``, ``partition_collation``, ``partition_tables_changed``,
-    ``partition_ids_late``, ``partition_tables_busy``, ``partition_going_on``.
+    The codes: ``partition_unsupported``, ``partition_width_other``, ``partition_collation``, ``partition_ids_late``,
+    ``partition_tables_changed``, ``partition_tables_busy``, ``partition_going_on``.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -130,16 +130,16 @@ SELECT count(*) FROM (
 """)
 # What hangs on a table itself, and would go on to hang on its first partition alone.
 _HANGING = sa.text(f"""
-SELECT t.tgname FROM pg_trigger t WHERE t.tgrelid = {{oids}}
-UNION SELECT x.conname FROM pg_constraint x
-  WHERE x.conrelid = {{oids}} AND x.contype NOT IN ('p', 'n') AND x.conname NOT LIKE '%{CHECK}'
+SELECT tgname FROM pg_trigger WHERE tgrelid = {OIDS}
+UNION SELECT conname FROM pg_constraint
+  WHERE conrelid = {OIDS} AND contype NOT IN ('p', 'n') AND conname NOT LIKE '%{CHECK}'
 UNION SELECT r.ev_class::regclass::text FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
-  WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = {{oids}}
-UNION SELECT p.pubname FROM pg_publication_rel l JOIN pg_publication p ON p.oid = l.prpubid WHERE l.prrelid = {{oids}}
-UNION SELECT l.polname FROM pg_policy l WHERE l.polrelid = {{oids}}
-UNION SELECT i.indexrelid::regclass::text FROM pg_index i
-  WHERE i.indrelid = {{oids}} AND i.indisunique AND NOT i.indisprimary
-""".format(oids=partitions.OIDS))  # noqa: S608
+  WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = {OIDS}
+UNION SELECT p.pubname FROM pg_publication_rel l JOIN pg_publication p ON p.oid = l.prpubid WHERE l.prrelid = {OIDS}
+UNION SELECT polname FROM pg_policy WHERE polrelid = {OIDS}
+UNION SELECT indexrelid::regclass::text FROM pg_index
+  WHERE indrelid = {OIDS} AND indisunique AND NOT indisprimary
+""")  # noqa: S608
 
 
 def _require_fitting(connection: sa.Connection) -> None:
@@ -202,7 +202,7 @@ def _swap(database: Database, width: str, first: datetime, second: datetime) -> 
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LOCK})
         partitions.alone(connection)
         for column in KEYS:
-            _swap_one(connection, column, width, partitions.id_at(first), partitions.id_at(second), f"{first:%Y%m%d}")
+            _swap_one(connection, column, width, first, second)
         crash_point("partition_before_commit")
 
 
@@ -225,8 +225,9 @@ FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = to_regclass(:name) AND a.g
 """)
 
 
-def _swap_one(connection: sa.Connection, column: sa.Column[str], width: str, end: str, next_end: str, date: str) -> None:
+def _swap_one(connection: sa.Connection, column: sa.Column[str], width: str, first: datetime, second: datetime) -> None:
     """Make a table the first partition of a new one, with its name, indexes, owner and grants."""
+    end, next_end = partitions.id_at(first), partitions.id_at(second)
     table = column.table.name
     run = connection.exec_driver_sql
     place = connection.execute(_OF_TABLE, {"name": table}).one()
@@ -249,8 +250,9 @@ def _swap_one(connection: sa.Connection, column: sa.Column[str], width: str, end
         run(made)
     run(f"ALTER TABLE {name} ATTACH PARTITION {place.schema}.{old} FOR VALUES FROM (MINVALUE) TO ('{end}')")
     run(f"ALTER TABLE {place.schema}.{old} DROP CONSTRAINT {table}{CHECK}")
-    run(f"CREATE TABLE {place.schema}.{table}_{width}_{date} PARTITION OF {name} FOR VALUES FROM ('{end}') TO ('{next_end}')")
-    run(f"CREATE TABLE {place.schema}.{table}_{width}_{REST} PARTITION OF {name} DEFAULT")
+    part = f"CREATE TABLE {place.schema}.{table}_{width}"
+    run(f"{part}_{first:%Y%m%d} PARTITION OF {name} FOR VALUES FROM ('{end}') TO ('{next_end}')")
+    run(f"{part}_{REST} PARTITION OF {name} DEFAULT")
 
 
 def _patiently(transaction: Callable[[], None]) -> None:
@@ -262,7 +264,7 @@ def _patiently(transaction: Callable[[], None]) -> None:
             if not partitions.is_busy(error):
                 raise
             # Whoever waits for us meanwhile gets its turn.
-            time.sleep(_PAUSE_S * random.uniform(0.5, 1.0))  # noqa: S311
+            time.sleep(_PAUSE_S * random.uniform(0.5, 1.0))
         else:
             return
     raise PartitionError(

@@ -1,7 +1,7 @@
 """PostgreSQL only, for those who ask for it: the tables that grow, in partitions by time. What is there, and upkeep.
 
-All ids are ULIDs, so the rows of a time are a range of ids. Every table is cut at the same places. ``inngest_run`` is not
-cut: its unique keys know no time.
+All ids are ULIDs, so the rows of a time are a range of ids. Every table is cut at the same places. ``inngest_run`` is
+not cut: its unique keys know no time.
 
 Whoever changes something takes the tables alone, for milliseconds, and waits for them half a second at most: less than
 the server lets pass before it looks for deadlocks, so that it never ends somebody else's transaction because of one.
@@ -91,11 +91,6 @@ class Partitions:
     owned: bool = True
     unfinished: bool = False
 
-    @property
-    def end(self) -> str:
-        """The id at which the last period ends."""
-        return self.periods[-1].end if self.periods else ""
-
 
 _NAMES = ", ".join(f"to_regclass('{name}')" for name in TABLES)
 OIDS = f"ANY (ARRAY[{_NAMES}]::oid[])"
@@ -138,6 +133,14 @@ def sizes(connection: sa.Connection, found: Partitions) -> dict[str, int]:
     query = sa.text("SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0) FROM unnest(:names) AS name")
     parts = {period.end: period.of for period in found.periods} | {"": found.rest}
     return {end: int(connection.execute(query, {"names": [*of.values()]}).scalar_one()) for end, of in parts.items()}
+
+
+def has_late(connection: sa.Connection, found: Partitions, now: int) -> bool:
+    """Tell whether rows have come since the last period has ended."""
+    end, until = found.periods[-1].end if found.periods else "", ids.first_of(now)
+    return any(
+        connection.execute(sa.select(sa.exists().where(column >= end, column < until))).scalar_one() for column in KEYS
+    )
 
 
 def alone(connection: sa.Connection, *, wait_ms: int = 500) -> None:
@@ -193,7 +196,7 @@ def width_ms(width: str) -> int:
 
 def missing(found: Partitions, now: int) -> list[tuple[datetime, datetime]]:
     """Give the periods that should have partitions by now, and have none."""
-    assert found.width is not None and found.periods, "only where there are partitions"
+    assert found.width is not None, "only where there are partitions"
     start = datetime.fromtimestamp(found.periods[-1].end_ms / 1000, UTC)
     last = start_of(found.width, now)
     for _ in range(AHEAD):
