@@ -61,16 +61,19 @@ def convert(database: Database, width: str, now: int) -> bool:
     with _nobody_else(database):
         with database.autocommit() as connection:
             found = partitions.look(connection)
-            if found.width is not None:
-                return _same(found.width, width)
-            _require_fitting(connection)
-        first, second = _bounds(width, now)
+            if found.width is None:
+                _require_fitting(connection)
+        if found.width is not None:
+            _require_same(found.width, width)
+            partitions.make_ahead(database, now)
+            return False
+        end = _end_of_first(width, now)
         try:
-            _patiently(lambda: _check(database, partitions.id_at(first)))
+            _patiently(lambda: _check(database, partitions.id_at(end)))
             crash_point("partition_checked")
             _validate(database)
             crash_point("partition_validated")
-            _patiently(lambda: _swap(database, width, first, second))
+            _patiently(lambda: _swap(database, width, end))
         except BaseException:
             _uncheck(database)
             raise
@@ -90,18 +93,15 @@ def clean_up(database: Database) -> bool:
         return False
 
 
-def _same(there: str, wanted: str) -> bool:
+def _require_same(there: str, wanted: str) -> None:
     if there != wanted:
         raise PartitionError(
             "partition_width_other", f"The tables are partitioned by {there}. Partitions of another width are not made."
         )
-    return False
 
 
-def _bounds(width: str, now: int) -> tuple[datetime, datetime]:
-    """Give when the first partition ends, and the one that follows it."""
-    end = partitions.next_of(width, partitions.start_of(width, now + _LEAST_MS))
-    return end, partitions.next_of(width, end)
+def _end_of_first(width: str, now: int) -> datetime:
+    return partitions.next_of(width, partitions.start_of(width, now + _LEAST_MS))
 
 
 @contextmanager
@@ -197,12 +197,12 @@ def _uncheck(database: Database) -> None:
     _patiently(remove)
 
 
-def _swap(database: Database, width: str, first: datetime, second: datetime) -> None:
+def _swap(database: Database, width: str, end: datetime) -> None:
     with database.transaction() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LOCK})
         partitions.alone(connection)
         for column in KEYS:
-            _swap_one(connection, column, width, first, second)
+            _swap_one(connection, column, width, end)
         crash_point("partition_before_commit")
 
 
@@ -225,15 +225,14 @@ FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = to_regclass(:name) AND a.g
 """)
 
 
-def _swap_one(connection: sa.Connection, column: sa.Column[str], width: str, first: datetime, second: datetime) -> None:
+def _swap_one(connection: sa.Connection, column: sa.Column[str], width: str, end: datetime) -> None:
     """Make a table the first partition of a new one, with its name, indexes, owner and grants."""
-    end, next_end = partitions.id_at(first), partitions.id_at(second)
     table = column.table.name
     run = connection.exec_driver_sql
     place = connection.execute(_OF_TABLE, {"name": table}).one()
     indexes = connection.execute(_INDEXES, {"name": table}).all()
     grants = connection.execute(_GRANTS, {"name": table}).scalars().all()
-    name, old = f"{place.schema}.{table}", f"{table}_{width}_{FIRST}"
+    name, old, last = f"{place.schema}.{table}", f"{table}_{width}_{FIRST}", partitions.id_at(end)
     run(f"ALTER TABLE {name} RENAME TO {old}")
     quote = connection.dialect.identifier_preparer.quote
     for index in indexes:
@@ -248,11 +247,9 @@ def _swap_one(connection: sa.Connection, column: sa.Column[str], width: str, fir
     for index in indexes:
         made = f"ALTER TABLE {name} ADD CONSTRAINT {quote(index.name)} {index.key}" if index.key else index.definition
         run(made)
-    run(f"ALTER TABLE {name} ATTACH PARTITION {place.schema}.{old} FOR VALUES FROM (MINVALUE) TO ('{end}')")
+    run(f"ALTER TABLE {name} ATTACH PARTITION {place.schema}.{old} FOR VALUES FROM (MINVALUE) TO ('{last}')")
     run(f"ALTER TABLE {place.schema}.{old} DROP CONSTRAINT {table}{CHECK}")
-    part = f"CREATE TABLE {place.schema}.{table}_{width}"
-    run(f"{part}_{first:%Y%m%d} PARTITION OF {name} FOR VALUES FROM ('{end}') TO ('{next_end}')")
-    run(f"{part}_{REST} PARTITION OF {name} DEFAULT")
+    run(f"CREATE TABLE {place.schema}.{table}_{width}_{REST} PARTITION OF {name} DEFAULT")
 
 
 def _patiently(transaction: Callable[[], None]) -> None:
