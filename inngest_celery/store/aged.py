@@ -94,7 +94,7 @@ def runs_of(connection: sa.Connection, period: Period, *, with_names: bool) -> l
     if with_names:
         query = query.select_from(run.outerjoin(event, event.c.id == run.c.event_id))
     found = connection.execute(query.where(period.within(run.c.id)).group_by(*alike))
-    return [Alike(function_id, RunStatus(status), *rest) for function_id, status, *rest in found]
+    return [Alike(row[0], RunStatus(row[1]), row[2], row[3], row[4]) for row in found]
 
 
 def events_of(connection: sa.Connection, period: Period) -> list[Alike]:

@@ -125,6 +125,7 @@ class Periods:
         self._version = ""
         self._known: dict[str, Outlook] = {}
         self._again: dict[str, float] = {}
+        self._busy_until = 0.0
         self._left: list[Period] = []
         self._width_ms = 0
         self._look: _Look | None = None
@@ -179,7 +180,8 @@ class Periods:
             self._look = None
             if not partitions.is_busy(error):
                 raise
-            self._again[look.outlook.period.end] = time.monotonic() + _BUSY_AGAIN_S
+            # A back-up, for example, is in the way of all periods.
+            self._busy_until = time.monotonic() + _BUSY_AGAIN_S
             return {}
         self._known.pop(look.outlook.period.end, None)
         name, rows = look.outlook.period.name, sum(counts.values())
@@ -189,7 +191,8 @@ class Periods:
     def _look_at_next(self, plan: KeepPlan) -> None:
         period, now = self._left.pop(0), self._runtime.clock.now()
         known = self._known.get(period.end)
-        if known is not None and known.due_at is not None and known.due_at > now:
+        is_busy = time.monotonic() < self._busy_until
+        if known is not None and known.due_at is not None and (is_busy or known.due_at > now):
             return
         if time.monotonic() < self._again.get(period.end, 0.0):
             return
@@ -197,7 +200,7 @@ class Periods:
             found = outlook(connection, plan, period)
             if found.due_at is None:
                 self._by_rows(found)
-            elif found.due_at <= now:
+            elif found.due_at <= now and not is_busy:
                 active = holds.active(connection)
                 self._look = _Look(found, now, {hold.id for hold in active})
         if found.due_at is not None:

@@ -55,7 +55,8 @@ def preview(runtime: Runtime) -> tuple[list[Due], int, list[Outlook]]:
                     found[rule].add(group)
         held = len(holds.active(connection))
         looks = [outlook(connection, plan, period) for period in ended(partitions.look(connection), now)]
-    return list(found.values()), held, [each for each in looks if each.due_at is not None and each.due_at <= now]
+    due = [each for each in looks if each.due_at is not None and each.due_at <= now and each.runs + each.events]
+    return list(found.values()), held, due
 
 
 def _of_runs(plan: KeepPlan, group: Group, length: int) -> KeepRule | None:
