@@ -86,14 +86,12 @@ def runs_by_id(connection: sa.Connection, period: Period, behind: str, limit: in
 
 def runs_of(connection: sa.Connection, period: Period, *, with_names: bool) -> list[Alike]:
     """Count the runs of a period, by what rules go by. It looks at each of them."""
-    run, event = schema.run, schema.event
-    name = event.c.name if with_names else sa.null()
-    alike = [run.c.function_id, run.c.status, *([event.c.name] if with_names else [])]
-    last = sa.func.coalesce(sa.func.max(run.c.ended_at), 0)
-    query = sa.select(run.c.function_id, run.c.status, name.label("name"), sa.func.count().label("number"), last)
-    if with_names:
-        query = query.select_from(run.outerjoin(event, event.c.id == run.c.event_id))
-    found = connection.execute(query.where(period.within(run.c.id)).group_by(*alike))
+    run = schema.run
+    query = sa.select(run.c.function_id, run.c.status, run.c.ended_at, _name_of_run(with_names))
+    each = query.where(period.within(run.c.id)).subquery().c
+    last = sa.func.coalesce(sa.func.max(each.ended_at), 0)
+    alike = (each.function_id, each.status, each.name)
+    found = connection.execute(sa.select(*alike, sa.func.count(), last).group_by(*alike))
     return [Alike(row[0], RunStatus(row[1]), row[2], row[3], row[4]) for row in found]
 
 

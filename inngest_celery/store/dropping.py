@@ -21,6 +21,7 @@ from inngest_celery.store.rows import JobKind
 
 # So many rows may stay of a period that goes: they are copied while nobody else can use the tables.
 MOST = 5000
+_MOST_ROWS = 4 * MOST
 _TRIES, _PAUSE_S = 5, 0.2
 
 
@@ -124,7 +125,8 @@ def needed_events(
         since: all that have come since stay.
     """
     event, run, together, job = schema.event, schema.run, schema.run_event, schema.job
-    there = sa.exists().where(run.c.id == together.c.run_id)
+    # Its runs that are gone have theirs still, which will go with the partition.
+    there = sa.or_(~period.within(together.c.run_id), sa.exists().where(run.c.id == together.c.run_id))
     of_rules = [sa.and_(event.c.name == name, event.c.received_at > at) for name, at in kept.items()]
     debounced = sa.select(job.c.opts).where(job.c.kind == JobKind.DEBOUNCE.value)
     noted = {json.loads(text).get("event") for text in connection.execute(debounced).scalars() if text}
@@ -169,7 +171,9 @@ def require_few_steps(connection: sa.Connection, period: Period) -> None:
     run = schema.run
     left = sa.select(run.c.id).where(period.within(run.c.id))
     for column in KEYS[1:]:
-        _few(connection, sa.select(column).where(column.in_(left)))
+        rows = sa.select(column).where(column.in_(left)).limit(_MOST_ROWS + 1).subquery()
+        if connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one() > _MOST_ROWS:
+            raise TooMany
 
 
 def free(connection: sa.Connection, period: Period) -> None:
@@ -202,21 +206,22 @@ def drop(
         events: those that stay, but for any that have come since.
         to_be: runs that are to be.
     """
-    run, stayed = schema.run, Counts()
-    left = sa.select(run.c.id).where(period.within(run.c.id))
+    values = {"first": period.first, "end": period.end, "since": since}
+    stayed: Counts = {}
     for column in KEYS:
         table, name = column.table, period.of[column.table.name]
+        columns = ", ".join(each.name for each in table.columns)
         connection.exec_driver_sql(f"ALTER TABLE {table.name} DETACH PARTITION {name}")
-        # The same columns, under the partition's name.
-        schema_name, _, bare = name.rpartition(".")
-        quoted = sa.quoted_name(bare.strip('"'), None), sa.quoted_name(schema_name.strip('"'), None)
-        part = sa.table(quoted[0], *(sa.column(each.name) for each in table.columns), schema=quoted[1])
-        if table is schema.event:
-            stays = sa.or_(part.c.id.in_(_any(events)), part.c.received_at > since)
-        else:
-            stays = sa.or_(part.c.run_id.in_(left), part.c.run_id.in_(_any(to_be)))
-        names = [each.name for each in table.columns]
-        copy = sa.insert(table).from_select(names, sa.select(*part.columns).where(stays))
-        stayed[table.name] = connection.execute(copy.execution_options(preserve_rowcount=True)).rowcount
+        is_events = table is schema.event
+        these = sa.text(
+            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {name} "  # noqa: S608
+            f"WHERE {column.name} IN (SELECT unnest(CAST(:staying AS text[]))) OR {_EVENTS if is_events else _OF_RUNS}"
+        )
+        staying = list(events if is_events else to_be)
+        stayed[table.name] = connection.execute(these, values | {"staying": staying}).rowcount
         connection.exec_driver_sql(f"DROP TABLE {name}")
     return stayed
+
+
+_EVENTS = "received_at > :since"
+_OF_RUNS = "run_id IN (SELECT id FROM inngest_run WHERE id >= :first AND id < :end)"

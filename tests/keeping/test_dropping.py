@@ -193,6 +193,28 @@ def test_events_that_are_collected_or_on_their_way_stay(make_parted: MakeParted)
     assert len(bench.rows(schema.run_event)) == 1
 
 
+def test_a_run_goes_with_its_events_of_the_next_period(make_parted: MakeParted) -> None:
+    bench = make_parted()
+    [period, after] = look(bench).periods[1:3]
+    bench.inline.clock.advance(period.end_ms - bench.now - 2000)
+    bench.send("test/many")
+    bench.inline.clock.advance(4000)
+    bench.send("test/many")
+    kept = bench.run("test/bad")
+    [batched] = [row.id for row in bench.rows(schema.run, function_id="app-batched")]
+    assert period.has(batched)
+    assert [after.has(row.id) for row in bench.events("test/many")] == [False, True]
+    later(bench, 33)
+    sweeping = Sweeping(bench)
+    assert sweeping.drop()["run"] == 1
+    assert not bench.rows(schema.run_event) + bench.events("test/many")
+    assert sweeping.walk() == {}
+    assert [row.id for row in bench.rows(schema.run)] == [kept.id]
+    later(bench, 7)
+    assert sweeping.drop()["run"] == 1
+    assert counts(bench) == {}
+
+
 def test_events_without_a_rule_stay_and_those_of_runs_go(make_parted: MakeParted) -> None:
     bench = make_parted(inngest_retention=[{"function": "app-*", "keep": "30 days"}])
     bench.run("test/bad")

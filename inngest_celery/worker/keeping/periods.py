@@ -221,8 +221,7 @@ class Periods:
         with self._runtime.database.autocommit() as connection:
             period = look.outlook.period
             page = aged.runs_by_id(connection, period, look.behind, AT_ONCE, with_names=plan.by_event)
-            active = [hold for hold in holds.active(connection) if hold.id in look.holds]
-            held = holding.among(connection, active, [row.id for row in page])
+            held = holding.among(connection, holds.active(connection), [row.id for row in page])
             working = aged.with_jobs(connection, [row.id for row in page])
         going = [
             row.id
@@ -272,11 +271,12 @@ def _drop(runtime: Runtime, plan: KeepPlan, look: _Look) -> Counts:
         dropping.require_few_steps(connection, period)
         counts["inngest_subject"] += dropping.subjects_of_events(connection, period, staying, since)
         removing.add(counts, dropping.count(connection, period))
-        gone = removing.unneeded(connection, elsewhere, until=since, may_go=lambda name, at: plan.may_go(name, at, now))
-        removing.add(counts, removing.events(connection, gone))
         dropping.free(connection, period)
         for table, number in dropping.drop(connection, period, staying, to_be, since).items():
             counts[table] = counts.get(table, 0) - number
+        # By now, what had tied them to its runs is gone too.
+        gone = removing.unneeded(connection, elsewhere, until=since, may_go=lambda name, at: plan.may_go(name, at, now))
+        removing.add(counts, removing.events(connection, gone))
         walk = walks.of(connection, WALK, plan.version, now)
         removed = sum(counts.values())
         if not walks.advance(connection, walk, at=now, position=period.end, removed=removed, arrived_at=now):
