@@ -200,11 +200,12 @@ def test_a_run_goes_with_its_events_of_the_next_period(make_parted: MakeParted) 
     bench.send("test/many")
     bench.inline.clock.advance(4000)
     bench.send("test/many")
+    bench.advance(days=5)
     kept = bench.run("test/bad")
     [batched] = [row.id for row in bench.rows(schema.run, function_id="app-batched")]
     assert period.has(batched)
     assert [after.has(row.id) for row in bench.events("test/many")] == [False, True]
-    later(bench, 33)
+    later(bench, 26)
     sweeping = Sweeping(bench)
     assert sweeping.drop()["run"] == 1
     assert not bench.rows(schema.run_event) + bench.events("test/many")
