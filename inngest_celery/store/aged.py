@@ -103,10 +103,11 @@ def events_of(connection: sa.Connection, period: Period) -> list[Alike]:
     return [Alike("", RunStatus.COMPLETED, *row) for row in found]
 
 
-def with_jobs(connection: sa.Connection, run_ids: Collection[str]) -> set[str]:
-    """Give those of these runs that have a job."""
+def with_jobs(connection: sa.Connection, first: str, last: str) -> set[str]:
+    """Give the runs, among others, from one id to another that have a job."""
     job = schema.job
-    return set(connection.execute(sa.select(job.c.subject_id).where(job.c.subject_id.in_(run_ids))).scalars())
+    query = sa.select(job.c.subject_id).where(job.c.subject_id >= first, job.c.subject_id <= last)
+    return set(connection.execute(query).scalars())
 
 
 def events(connection: sa.Connection, behind: Walk, until: int, limit: int) -> list[Aged]:

@@ -222,7 +222,7 @@ class Periods:
             period = look.outlook.period
             page = aged.runs_by_id(connection, period, look.behind, AT_ONCE, with_names=plan.by_event)
             held = holding.among(connection, holds.active(connection), [row.id for row in page])
-            working = aged.with_jobs(connection, [row.id for row in page])
+            working = aged.with_jobs(connection, page[0].id, page[-1].id) if page else set()
         going = [
             row.id
             for row in page
