@@ -92,6 +92,7 @@ def run(target: HasApp, most: int | None, as_json: bool) -> None:
     from inngest_celery.cli import output
     from inngest_celery.cli.progress import bar
     from inngest_celery.store import removing
+    from inngest_celery.store.partitions import PartitionError
     from inngest_celery.worker.keeping import ending
     from inngest_celery.worker.keeping.periods import Periods
     from inngest_celery.worker.keeping.plan import plan_of
@@ -104,7 +105,11 @@ def run(target: HasApp, most: int | None, as_json: bool) -> None:
 
     with server_runtime(target) as runtime:
         _require_rules(runtime)
-        keep_up(runtime)
+        try:
+            keep_up(runtime)
+        except PartitionError as error:
+            # What is old can go all the same.
+            click.echo(f"{error} ({error.code})", err=True)
         plan = plan_of(runtime)
         with recorded(runtime, "retention.run", "", {"rules": plan.version[:16]}) as entry, bar("Deleting") as show:
             periods = Periods(runtime)

@@ -10,9 +10,7 @@ that, so workers take it away (:func:`clean_up`), and whoever converts again goe
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -23,24 +21,12 @@ from inngest_celery.crash import crash_point
 from inngest_celery.store import partitions
 from inngest_celery.store.database import Database
 from inngest_celery.store.migrate import LOCK, require_migrated
-from inngest_celery.store.partitions import CHECK, FIRST, KEYS, OIDS, REST, TABLES
+from inngest_celery.store.partitions import CHECK, FIRST, KEYS, OIDS, REST, TABLES, PartitionError
 
 _ALONE = "inngest_partitioning"
 # At least so far from now the first partition ends: time for whoever finds what was interrupted.
 _LEAST_MS = 2 * 86_400_000
-_TRIES, _PAUSE_S = 60, 1.0
-
-
-class PartitionError(RuntimeError):
-    """The tables cannot be partitioned. ``code`` is stable; the message says what to do.
-
-    The codes: ``partition_unsupported``, ``partition_width_other``, ``partition_collation``, ``partition_ids_late``,
-    ``partition_tables_changed``, ``partition_tables_busy``, ``partition_going_on``.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+_TRIES = 60
 
 
 def convert(database: Database, width: str, now: int) -> bool:
@@ -68,11 +54,11 @@ def convert(database: Database, width: str, now: int) -> bool:
             return False
         end = _end_of_first(width, now)
         try:
-            _patiently(lambda: _check(database, partitions.id_at(end)))
+            partitions.patiently(lambda: _check(database, partitions.id_at(end)), _TRIES)
             crash_point("partition_checked")
             _validate(database)
             crash_point("partition_validated")
-            _patiently(lambda: _swap(database, width, end))
+            partitions.patiently(lambda: _swap(database, width, end), _TRIES)
         except BaseException:
             _uncheck(database)
             raise
@@ -191,7 +177,7 @@ def _uncheck(database: Database) -> None:
             for name in TABLES:
                 connection.exec_driver_sql(f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS {name}{CHECK}")
 
-    _patiently(remove)
+    partitions.patiently(remove, _TRIES)
 
 
 def _swap(database: Database, width: str, end: datetime) -> None:
@@ -247,22 +233,3 @@ def _swap_one(connection: sa.Connection, column: sa.Column[str], width: str, end
     run(f"ALTER TABLE {name} ATTACH PARTITION {place.schema}.{old} FOR VALUES FROM (MINVALUE) TO ('{last}')")
     run(f"ALTER TABLE {place.schema}.{old} DROP CONSTRAINT {table}{CHECK}")
     run(f"CREATE TABLE {place.schema}.{table}_{width}_{REST} PARTITION OF {name} DEFAULT")
-
-
-def _patiently(transaction: Callable[[], None]) -> None:
-    """Do a transaction that takes the tables alone, again while they are busy."""
-    for _ in range(_TRIES):
-        try:
-            transaction()
-        except exc.DBAPIError as error:
-            if not partitions.is_busy(error):
-                raise
-            # Whoever waits for us meanwhile gets its turn.
-            time.sleep(_PAUSE_S * random.uniform(0.5, 1.0))
-        else:
-            return
-    raise PartitionError(
-        "partition_tables_busy",
-        "Others have been using the tables all the time: a long transaction, a back-up, or vacuum at work. Look at "
-        "pg_stat_activity, then try again.",
-    )

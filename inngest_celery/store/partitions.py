@@ -9,9 +9,13 @@ the server lets pass before it looks for deadlocks, so that it never ends somebo
 
 from __future__ import annotations
 
+import random
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -22,6 +26,7 @@ from inngest_celery.store import schema
 from inngest_celery.store.database import Database
 from inngest_celery.store.migrate import LOCK
 
+T = TypeVar("T")
 KEYS: tuple[sa.Column[str], ...] = (
     schema.event.c.id,
     schema.run_event.c.run_id,
@@ -38,7 +43,20 @@ FIRST, REST = "first", "rest"
 CHECK = "_in_first"
 _WIDTH = re.compile(rf"_({'|'.join(WIDTHS)})_{REST}$")
 _BOUNDS = re.compile(r"FROM \((?:'(\w+)'|MINVALUE)\) TO \('(\w+)'\)")
-_BUSY, _NOT_ALLOWED = "55P03", "42501"
+_BUSY = "55P03"
+_TRIES, _PAUSE_S = 3, 1.0
+
+
+class PartitionError(RuntimeError):
+    """The tables cannot be partitioned, or partitions not be made. ``code`` is stable; the message says what to do.
+
+    The codes: ``partition_unsupported``, ``partition_width_other``, ``partition_collation``, ``partition_ids_late``,
+    ``partition_tables_changed``, ``partition_tables_busy``, ``partition_going_on``, ``partitions_not_owned``.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +148,9 @@ def look(connection: sa.Connection) -> Partitions:
 
 def sizes(connection: sa.Connection, found: Partitions) -> dict[str, int]:
     """Give how many bytes each period has on the disk, by its end; under "" those of what is in no period."""
-    query = sa.text("SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0) FROM unnest(:names) AS name")
+    query = sa.text(
+        "SELECT coalesce(sum(pg_total_relation_size(to_regclass(name))), 0) FROM unnest(CAST(:names AS text[])) AS name"
+    )
     parts = {period.end: period.of for period in found.periods} | {"": found.rest}
     return {end: int(connection.execute(query, {"names": [*of.values()]}).scalar_one()) for end, of in parts.items()}
 
@@ -164,9 +184,25 @@ def is_busy(error: exc.DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) == _BUSY
 
 
-def is_not_allowed(error: exc.DBAPIError) -> bool:
-    """Tell whether an error says that the database's user has not the right."""
-    return getattr(error.orig, "sqlstate", None) == _NOT_ALLOWED
+def patiently(transaction: Callable[[], T], tries: int) -> T:
+    """Do a transaction that takes the tables alone, again while they are busy.
+
+    Raises:
+        PartitionError: they have been busy each time (``partition_tables_busy``).
+    """
+    for _ in range(tries):
+        try:
+            return transaction()
+        except exc.DBAPIError as error:
+            if not is_busy(error):
+                raise
+            # Whoever waits for us meanwhile gets its turn.
+            time.sleep(_PAUSE_S * random.uniform(0.5, 1.0))
+    raise PartitionError(
+        "partition_tables_busy",
+        "Others have been using the tables all the time: a long transaction, a back-up, or vacuum at work. Look at "
+        "pg_stat_activity, then try again.",
+    )
 
 
 def start_of(width: str, time_ms: int) -> datetime:
@@ -215,12 +251,25 @@ def make_ahead(database: Database, now: int) -> int:
     What has come while they were missing is put where it belongs.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the tables are busy (:func:`is_busy`), or are somebody else's.
+        PartitionError: the tables are busy, or somebody else's.
     """
     with database.autocommit() as connection:
         found = look(connection)
     if found.width is None or not missing(found, now):
         return 0
+    if not found.owned:
+        raise PartitionError(
+            "partitions_not_owned",
+            "The next partitions are missing, and this database user may not make them: it does not own the tables. "
+            "Let their owner run `inngest-celery -A proj partition upkeep` by cron.",
+        )
+    made = patiently(lambda: _make_missing(database, now), _TRIES)
+    crash_point("partitions_after_commit")
+    analyse(database)
+    return made
+
+
+def _make_missing(database: Database, now: int) -> int:
     with database.transaction() as connection:
         if not only_one(connection):
             return 0
@@ -231,9 +280,7 @@ def make_ahead(database: Database, now: int) -> int:
         for start, end in wanted:
             _make(connection, found, start, end)
         crash_point("partitions_before_commit")
-    crash_point("partitions_after_commit")
-    analyse(database)
-    return len(wanted)
+        return len(wanted)
 
 
 def _make(connection: sa.Connection, found: Partitions, start: datetime, end: datetime) -> None:

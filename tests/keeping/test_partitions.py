@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import sqlalchemy as sa
 from alembic.script import ScriptDirectory
+from click.testing import CliRunner
 
+from inngest_celery.cli import main
 from inngest_celery.cli.checks import keeping
 from inngest_celery.cli.checks.findings import Deployment, Workers
 from inngest_celery.settings import settings_of
-from inngest_celery.store import migrate, partitioning, partitions, schema
+from inngest_celery.store import audit, migrate, partitioning, partitions, schema
 from inngest_celery.store.database import Database
-from inngest_celery.store.partitioning import PartitionError
-from inngest_celery.store.partitions import TABLES
+from inngest_celery.store.partitions import TABLES, PartitionError
 from inngest_celery.worker.keeping import upkeep
 from inngest_celery.worker.keeping.upkeep import Upkeep, keep_up
 from inngest_celery.worker.runtime import runtime_of
@@ -142,6 +145,62 @@ def test_what_would_not_follow_is_refused(make_own: MakeBench, made: str, code: 
     bench.run()
 
 
+def test_a_database_that_sorts_ids_otherwise_is_refused(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
+    name = f"{database.url.database}_cs"
+    run(database, f'create database "{name}" template template0 locale_provider icu icu_locale "cs" locale "C"')
+    other = Database(database.url.set(database=name).render_as_string(hide_password=False))
+    try:
+        create_tables(other.url.render_as_string(hide_password=False))
+        with pytest.raises(PartitionError) as refused:
+            partitioning.convert(other, "week", 0)
+        assert refused.value.code == "partition_collation"
+    finally:
+        other.dispose()
+        run(database, f'drop database "{name}" with (force)')
+
+
+def test_tables_in_a_schema_of_their_own(empty_database_url: str) -> None:
+    database = Database(empty_database_url, schema='My "schema')
+    migrate.upgrade(database)
+    assert partitioning.convert(database, "month", 0)
+    found = look(database)
+    assert (found.width, len(found.periods) > partitions.AHEAD) == ("month", True)
+    partitions.make_ahead(database, 90 * DAY_MS)
+    assert len(look(database).periods) > len(found.periods)
+    database.dispose()
+
+
+def test_it_is_done_on_the_command_line(make_own: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = make_own()
+    module = ModuleType("partition_test_app")
+    module.app = bench.app  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+
+    def cli(*words: str, status: int = 0) -> str:
+        result = CliRunner().invoke(main, ["-A", module.__name__, "partition", *words])
+        assert result.exit_code == status, result.output
+        return result.output
+
+    assert "not partitioned" in cli("status")
+    assert "partitioned by week" in cli("convert", "--by", "week")
+    assert "already" in cli("convert", "--by", "week")
+    assert "(partition_width_other)" in cli("convert", "--by", "day", status=2)
+    assert "in no period" in cli("status")
+    told = json.loads(cli("status", "--json"))
+    assert (told["by"], len(told["periods"]) > partitions.AHEAD, told["periods"][0]["bytes"] > 0) == (
+        "week",
+        True,
+        True,
+    )
+    assert "Nothing is missing" in cli("upkeep")
+    bench.inline.clock.advance(30 * DAY_MS)
+    assert "4 period(s)" in cli("upkeep")
+    with bench.database.autocommit() as connection:
+        done = [row.action for row, _ in audit.page(connection, audit.AuditFilter(None, None, None), 10, None)]
+    assert done == ["partition.convert"] * 3
+
+
 def test_one_converts_at_a_time_and_waits_for_nobody_for_ever(
     make_own: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +312,7 @@ def test_a_worker_looks_every_hour(make_own: MakeBench, monkeypatch: pytest.Monk
     partitioning.convert(bench.database, "day", bench.now)
     bench.advance(days=30)
     monkeypatch.setattr(upkeep, "_BUSY_AGAIN_S", 0.0)
+    monkeypatch.setattr(partitions, "_TRIES", 1)
     with bench.database.transaction() as other:
         other.execute(sa.select(schema.step))
         chore.look()
@@ -277,8 +337,11 @@ def test_whoever_does_not_own_the_tables_is_told(make_own: MakeBench, caplog: py
         other.inline.clock.advance(bench.now - other.now)
         assert other.database.url.username == name
         assert not look(other.database).owned
-        Upkeep(runtime_of(other.app)).look()
+        chore = Upkeep(runtime_of(other.app))
+        chore.begin()
+        chore.look()
         assert "partition upkeep" in caplog.text
+        assert not chore.is_due
         assert findings(other) == ["partition_missing", "partitions_not_owned"]
     finally:
         other.database.dispose()

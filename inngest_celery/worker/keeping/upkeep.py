@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from sqlalchemy import exc
-
 from inngest_celery.store import partitioning, partitions
+from inngest_celery.store.partitions import PartitionError
 from inngest_celery.worker.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -40,29 +39,23 @@ class Upkeep:
         """Make the partitions that are missing, and take away what an interrupted conversion has left."""
         try:
             keep_up(self._runtime)
-        except exc.DBAPIError as error:
-            if partitions.is_not_allowed(error):
-                logger.warning(
-                    "The tables are partitioned, and this worker may not make partitions: its database user does not "
-                    "own them. Let their owner run `inngest-celery -A proj partition upkeep` by cron.",
-                    extra={"action": "partitions_not_owned"},
-                )
-            elif partitions.is_busy(error):
+        except PartitionError as error:
+            if error.code == "partition_tables_busy":
                 self._next = time.monotonic() + _BUSY_AGAIN_S
             else:
-                raise
+                logger.warning("%s", error, extra={"action": error.code})
 
 
 def keep_up(runtime: Runtime) -> int:
     """Do it once; give how many periods have got partitions.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: the tables are busy or somebody else's, see ``store.partitions``.
+        PartitionError: the tables are busy, or somebody else's.
     """
     database = runtime.database
     with database.autocommit() as connection:
         found = partitions.look(connection)
-    if found.unfinished and partitioning.clean_up(database):
+    if found.unfinished and found.owned and partitioning.clean_up(database):
         logger.warning(
             "Somebody was partitioning the tables and was interrupted; they are as they were.",
             extra={"action": "partitioning_undone"},
