@@ -143,7 +143,10 @@ def test_a_period_goes_as_a_whole_with_all_that_is_in_it(make_parted: MakeParted
 
 
 def test_what_has_to_stay_stays_with_all_that_it_has(make_parted: MakeParted) -> None:
-    bench = make_parted(inngest_retention=[{"function": "app-fn", "keep": "forever"}, *RULES])
+    forever_rules = [{"function": "app-fn", "keep": "forever"}, {"event": "test/nobody", "keep": "forever"}]
+    bench = make_parted(inngest_retention=[*forever_rules, *RULES])
+    bench.send("test/nobody")
+    [alone] = bench.events("test/nobody")
     live, forever = bench.run("test/wait"), bench.run()
     held, repeated = bench.run("test/bad", who="held"), bench.run("test/bad", who="repeated")
     bench.run("test/bad")
@@ -172,25 +175,45 @@ def test_what_has_to_stay_stays_with_all_that_it_has(make_parted: MakeParted) ->
     sweeping.drop()
     sweeping.walk()
     assert {row.id for row in bench.rows(schema.run)} == {forever.id}
-    assert {row.id for row in bench.rows(schema.event)} == {forever.event_id}
+    assert {row.id for row in bench.rows(schema.event)} == {forever.event_id, alone.id}
     assert {row.run_id for row in bench.rows(schema.attempt)} == {forever.id}
 
 
 def test_events_that_are_collected_or_on_their_way_stay(make_parted: MakeParted) -> None:
     bench = make_parted()
     bench.run("test/bad")
-    bench.send("test/many", first=True)
+    bench.send("test/many")
     outbox(bench.app).send([inngest.Event(name="test/go")])
     # Time passes, and no worker is there.
     bench.inline.clock.advance(40 * DAY_MS)
-    runtime = runtime_of(bench.app)
-    keep_up(runtime)
+    keep_up(runtime_of(bench.app))
     assert Sweeping(bench).drop()["run"] == 1
     bench.inline.drain()
     bench.advance(days=1)
     assert {row.function_id for row in bench.rows(schema.run)} == {"app-batched", "app-fn"}
     assert {row.status for row in bench.rows(schema.run)} == {RunStatus.COMPLETED}
     assert len(bench.rows(schema.run_event)) == 1
+
+
+def test_an_event_that_is_collected_for_a_run_of_the_next_period_stays(make_parted: MakeParted) -> None:
+    bench = make_parted()
+    gone = bench.run("test/bad")
+    [period] = [each for each in look(bench).periods if each.has(gone.id)]
+    bench.inline.clock.advance(period.end_ms - bench.now - 1000)
+    outbox(bench.app).send([inngest.Event(name="test/many")])
+    [event] = bench.events("test/many")
+    bench.inline.clock.advance(2000)
+    bench.route(event.id)
+    assert [period.has(each) for row in bench.rows(schema.run_event) for each in (row.event_id, row.run_id)] == [
+        True,
+        False,
+    ]
+    bench.inline.clock.advance(33 * DAY_MS)
+    keep_up(runtime_of(bench.app))
+    assert Sweeping(bench).drop()["run"] == 1
+    bench.inline.drain()
+    [batched] = bench.rows(schema.run)
+    assert (batched.event_id, batched.status) == (event.id, RunStatus.COMPLETED)
 
 
 def test_a_run_goes_with_its_events_of_the_next_period(make_parted: MakeParted) -> None:
@@ -247,7 +270,7 @@ def test_of_which_too_much_stays_goes_by_rows(make_parted: MakeParted, monkeypat
     monkeypatch.setattr(dropping, "MOST", 1)
     for run in runs[:2]:
         holding.add(sweeping.runtime, "case", "tests", run_id=run.id)
-    later(bench, 8)
+    later(bench, 5)
     assert sweeping.drop() == {}
     assert sweeping.walk()["run"] == 2
     assert {row.id for row in bench.rows(schema.run)} == {run.id for run in runs[:2]}
@@ -274,7 +297,10 @@ def test_rows_do_not_wait_for_long(make_parted: MakeParted) -> None:
 def test_a_hold_that_is_added_meanwhile_holds(make_parted: MakeParted, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = make_parted()
     held, gone = bench.run("test/bad"), bench.run("test/bad")
-    later(bench, 40)
+    # What is empty goes before.
+    later(bench, 10)
+    Sweeping(bench).drop()
+    later(bench, 30)
     runtime = runtime_of(bench.app)
     drop, added = dropping.elsewhere, threading.Event()
 
