@@ -22,7 +22,7 @@ from benchmarks.remote import remote
 
 RESULTS = Path(__file__).with_name("results.json")
 _IMPORT_TARGET = 0.3
-_PARTS = (*WAYS, "remote", "growth", "pages", "retention", "import")
+_PARTS = (*WAYS, "remote", "growth", "pages", "retention", "dropping", "import")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -84,6 +84,10 @@ def _measure(console: Console, name: str, options: argparse.Namespace) -> dict[s
             kept = keeping.retention(stack, options.old_runs, say)
             report.show_pairs(console, f"Retention of {options.old_runs:,} runs beside live load", kept)
             found["retention"] = kept
+        if "dropping" in options.only and name == _FIRST:
+            dropped = keeping.dropping(stack, options.old_runs // 10, say)
+            report.show_pairs(console, f"Dropping {options.old_runs // 10:,} runs beside live load", dropped)
+            found["dropping"] = dropped
     return found
 
 

@@ -18,7 +18,10 @@ from benchmarks.app import Setup, build
 from benchmarks.contest import HOT, Runner, running
 from benchmarks.stacks import Stack
 from inngest_celery import ids
+from inngest_celery.store import partitioning, partitions
+from inngest_celery.store.database import Database
 from inngest_celery.worker.keeping import ending
+from inngest_celery.worker.keeping.periods import Periods
 from inngest_celery.worker.keeping.plan import plan_of
 from inngest_celery.worker.runtime import runtime_of
 
@@ -61,6 +64,51 @@ def retention(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str
     return found
 
 
+def dropping(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, float]:
+    """Give the same where the tables are partitioned by week: all that is old goes as two periods.
+
+    Args:
+        number: how many old runs there are in each of the two.
+    """
+    database = stack.new_database()
+    _partition(database)
+    for days in (50, 40):
+        say(f"inserting {number} old runs")
+        _insert(database, number, days)
+    rows = number * _ROWS
+    found: dict[str, float] = {f"{number:,} old runs in a partition: rows": float(rows)}
+    with running(HOT, stack, database=database) as runner, _deleting(runner.setup, 0.0, _drop) as deleting:
+        for _ in range(20):
+            runner.lone()
+        alone, beside = _Load(), _Load()
+        say("live load without")
+        for _ in range(2):
+            _load(runner, alone)
+        say("live load beside the drop of one")
+        began = time.perf_counter()
+        deleting.go.set()
+        while deleting.rows < rows:
+            _load(runner, beside, 1.0)
+        took = time.perf_counter() - began
+        found |= {
+            "rows dropped a second, beside live runs, about": round(rows / took),
+            "live runs a second without it, dropping": round(statistics.median(alone.rates), 1),
+            "live runs a second with it, dropping": round(statistics.median(beside.rates), 1),
+            "longest live run without it, ms": round(max(alone.times), 1),
+            "longest live run with it, ms": round(max(beside.times), 1),
+        }
+    say("the other, with nothing beside")
+    with _deleting(runner.setup, 0.0, _drop) as deleting:
+        before = _deleted(database)
+        began = time.perf_counter()
+        deleting.go.set()
+        while not deleting.done.is_set():
+            time.sleep(0.01)
+        found["rows dropped a second, nothing beside"] = round(rows / (time.perf_counter() - began))
+        found["and so many of them are left to vacuum"] = _deleted(database) - before
+    return found
+
+
 def _beside(runner: Runner, setup: Setup, label: str, pace: float) -> dict[str, float]:
     alone, beside = _Load(), _Load()
     deleted, took = 0, 0.0
@@ -91,11 +139,11 @@ class _Load:
     times: list[float] = field(default_factory=list)
 
 
-def _load(runner: Runner, load: _Load) -> float:
-    """Keep so many runs going for a window; give how long it was."""
+def _load(runner: Runner, load: _Load, window: float = _WINDOW_S) -> float:
+    """Keep so many runs going for a window of seconds; give how long it was."""
     began = time.perf_counter()
     done = 0
-    while time.perf_counter() - began < _WINDOW_S:
+    while time.perf_counter() - began < window:
         took = runner.together(_AT_ONCE)
         load.times += took
         done += len(took)
@@ -107,13 +155,13 @@ def _load(runner: Runner, load: _Load) -> float:
 class _deleting:
     """Retention in a process of its own, which goes on while it may."""
 
-    def __init__(self, setup: Setup, pace: float) -> None:
+    def __init__(self, setup: Setup, pace: float, target: Callable[..., None] | None = None) -> None:
         context = mp.get_context("spawn")
         self.go: Event = context.Event()
         self.done: Event = context.Event()
         self._rows = context.Value("q", 0)
         arguments = (setup, pace, self.go, self.done, self._rows)
-        self._process = context.Process(target=_delete, args=arguments, daemon=True)
+        self._process = context.Process(target=target or _delete, args=arguments, daemon=True)
 
     @property
     def rows(self) -> int:
@@ -144,10 +192,46 @@ def _delete(setup: Setup, pace: float, go: Event, done: Event, rows: Any) -> Non
     done.set()
 
 
-def _insert(url: str, number: int) -> None:
-    at = round(time.time() * 1000) - 40 * _DAY
-    address = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(address) as connection:
+def _drop(setup: Setup, _pace: float, go: Event, done: Event, rows: Any) -> None:
+    """Drop one period that has rows, each time that it may."""
+    app = build(setup).app
+    app.conf.inngest_retention = _RULES
+    runtime = runtime_of(app)
+    plan = plan_of(runtime)
+    periods = Periods(runtime)
+    periods.begin(plan)
+    go.wait()
+    while periods.more:
+        dropped = sum(periods.go_on(plan).values())
+        rows.value += dropped
+        if dropped:
+            break
+    done.set()
+
+
+def _partition(url: str) -> None:
+    database, now = Database(url), round(time.time() * 1000)
+    partitioning.convert(database, "week", now - 70 * _DAY)
+    partitions.make_ahead(database, now)
+    database.dispose()
+
+
+def _deleted(url: str) -> int:
+    """Give how many rows of the tables were deleted one by one, since they exist."""
+    with psycopg.connect(_address(url), autocommit=True) as connection:
+        # A backend tells of what it did when it is idle for a second, or ends.
+        time.sleep(2)
+        found = connection.execute("SELECT sum(n_tup_del) FROM pg_stat_user_tables").fetchone()
+    return int(found[0]) if found else 0
+
+
+def _address(url: str) -> str:
+    return sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _insert(url: str, number: int, days: int = 40) -> None:
+    at = round(time.time() * 1000) - days * _DAY
+    with psycopg.connect(_address(url)) as connection:
         _copy(connection, "inngest_event (id, name, external_id, data, ts, received_at)", _events(number, at))
         _copy(
             connection,

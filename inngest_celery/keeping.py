@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
@@ -83,8 +84,9 @@ def for_event(rules: Sequence[KeepRule], name: str) -> KeepRule | None:
     return next((rule for rule in rules if rule.fits_event(name)), None)
 
 
+@cache
 def _read(length: str) -> int:
-    """Read a duration as the engine does, and in words."""
+    """Read a duration as the engine does, and in words. Once: it is asked for with every run that is looked at."""
     # The settings are read where nothing of the engine is wanted.
     from inngest_celery.engine.durations import parse_duration
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "keys": "inngest_celery.cli.keys:keys",
     "limits": "inngest_celery.cli.limits:limits",
     "migrate": "inngest_celery.cli.migrate:migrate",
+    "partition": "inngest_celery.cli.partition:partition",
     "receipt": "inngest_celery.cli.receipt:receipt",
     "replay": "inngest_celery.cli.bulk:replay",
     "retention": "inngest_celery.cli.retention:retention",

@@ -38,7 +38,7 @@ def preview(target: HasApp, as_json: bool) -> None:
 
     with server_runtime(target) as runtime:
         _require_rules(runtime)
-        found, held = look(runtime)
+        found, held, periods = look(runtime)
     if as_json:
         output.print_json(
             {
@@ -53,6 +53,15 @@ def preview(target: HasApp, as_json: bool) -> None:
                     }
                     for due in found
                 ],
+                "partitions": [
+                    {
+                        "until": output.iso(each.period.end_ms),
+                        "runs": each.runs,
+                        "events": each.events,
+                        "stay": each.stay,
+                    }
+                    for each in periods
+                ],
             }
         )
         return
@@ -61,6 +70,11 @@ def preview(target: HasApp, as_json: bool) -> None:
         numbers = (f"{due.runs:,}", f"{due.steps:,}", f"{due.events:,}")
         listed.add_row(_text(due.rule), due.rule.keep, *numbers, output.instant(due.oldest))
     output.console().print(listed)
+    for each in periods:
+        click.echo(
+            f"The partitions until {each.period.name} are dropped, with {each.runs:,} runs and {each.events:,} events; "
+            f"about {each.stay:,} of them stay."
+        )
     if held:
         click.echo(f"{held} hold(s) keep what they hold, which is counted here. `hold list` shows them.")
 
@@ -73,23 +87,40 @@ def run(target: HasApp, most: int | None, as_json: bool) -> None:
     """Delete now what the rules keep no longer, with progress.
 
     It does what workers do, in the same short transactions, but until nothing is left to do. It may be interrupted, and
-    repeated.
+    repeated. A period of partitioned tables goes as a whole, also if that is more than --most.
     """
     from inngest_celery.cli import output
     from inngest_celery.cli.progress import bar
     from inngest_celery.store import removing
+    from inngest_celery.store.partitions import PartitionError
     from inngest_celery.worker.keeping import ending
+    from inngest_celery.worker.keeping.periods import Periods
     from inngest_celery.worker.keeping.plan import plan_of
+    from inngest_celery.worker.keeping.upkeep import keep_up
 
     counts: dict[str, int] = {}
+
+    def is_enough() -> bool:
+        return most is not None and sum(counts.values()) >= most
+
     with server_runtime(target) as runtime:
         _require_rules(runtime)
+        try:
+            keep_up(runtime)
+        except PartitionError as error:
+            # What is old can go all the same.
+            click.echo(f"{error} ({error.code})", err=True)
         plan = plan_of(runtime)
         with recorded(runtime, "retention.run", "", {"rules": plan.version[:16]}) as entry, bar("Deleting") as show:
+            periods = Periods(runtime)
+            periods.begin(plan)
+            while periods.more and not is_enough():
+                removing.add(counts, periods.go_on(plan))
+                show(sum(counts.values()))
             for what, length in ending.lengths(plan):
                 more = True
-                while more and (most is None or sum(counts.values()) < most):
-                    done = ending.go_on(runtime, plan, what, length)
+                while more and not is_enough():
+                    done = ending.go_on(runtime, plan, what, length, periods.wait_for)
                     removing.add(counts, done.counts)
                     show(sum(counts.values()))
                     more = done.more

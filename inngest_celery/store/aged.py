@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from inngest_celery.store import schema
+from inngest_celery.store.partitions import Period
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.store.walks import Walk
 
@@ -43,15 +44,70 @@ class Group:
     oldest: int
 
 
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Runs of one function, status and event's name; or events of one name.
+
+    Attributes:
+        last: when the last of the runs ended, or the last event came, in milliseconds.
+    """
+
+    function_id: str
+    status: RunStatus
+    event_name: str | None
+    number: int
+    last: int
+
+
 def ended_runs(connection: sa.Connection, behind: Walk, until: int, limit: int, *, with_names: bool) -> list[Aged]:
     """Give runs that ended at the latest then, behind the last one that a walk has looked at."""
-    run, event = schema.run, schema.event
-    # An outer join would be the same; asked for run by run, no database sorts or hashes a table for it.
-    name = sa.select(event.c.name).where(event.c.id == run.c.event_id).scalar_subquery() if with_names else sa.null()
-    query = sa.select(run.c.id, run.c.ended_at, run.c.function_id, run.c.status, name.label("name"))
+    run = schema.run
+    query = sa.select(run.c.id, run.c.ended_at, run.c.function_id, run.c.status, _name_of_run(with_names))
     query = query.where(*_behind(run.c.ended_at, run.c.id, behind), run.c.ended_at <= until)
     found = connection.execute(query.order_by(run.c.ended_at, run.c.id).limit(limit))
     return [Aged(row.id, row.ended_at, row.name, row.function_id, RunStatus(row.status)) for row in found]
+
+
+def _name_of_run(wanted: bool) -> sa.Label[Any]:
+    run, event = schema.run, schema.event
+    if not wanted:
+        return sa.null().label("name")
+    # An outer join would be the same; asked for run by run, no database sorts or hashes a table for it.
+    return sa.select(event.c.name).where(event.c.id == run.c.event_id).scalar_subquery().label("name")
+
+
+def runs_by_id(connection: sa.Connection, period: Period, behind: str, limit: int, *, with_names: bool) -> list[Aged]:
+    """Give runs of a period, those that have not ended with the time 0, in the order of their ids."""
+    run = schema.run
+    query = sa.select(run.c.id, run.c.ended_at, run.c.function_id, run.c.status, _name_of_run(with_names))
+    found = connection.execute(query.where(period.within(run.c.id), run.c.id > behind).order_by(run.c.id).limit(limit))
+    return [Aged(row.id, row.ended_at or 0, row.name, row.function_id, RunStatus(row.status)) for row in found]
+
+
+def runs_of(connection: sa.Connection, period: Period, *, with_names: bool) -> list[Alike]:
+    """Count the runs of a period, by what rules go by. It looks at each of them."""
+    run = schema.run
+    query = sa.select(run.c.function_id, run.c.status, run.c.ended_at, _name_of_run(with_names))
+    each = query.where(period.within(run.c.id)).subquery().c
+    last = sa.func.coalesce(sa.func.max(each.ended_at), 0)
+    alike = (each.function_id, each.status, each.name)
+    found = connection.execute(sa.select(*alike, sa.func.count(), last).group_by(*alike))
+    return [Alike(row[0], RunStatus(row[1]), row[2], row[3], row[4]) for row in found]
+
+
+def events_of(connection: sa.Connection, period: Period) -> list[Alike]:
+    """Count the events of a period, by name. It looks at each of them."""
+    event = schema.event
+    query = sa.select(event.c.name, sa.func.count(), sa.func.max(event.c.received_at))
+    found = connection.execute(query.where(period.within(event.c.id)).group_by(event.c.name))
+    return [Alike("", RunStatus.COMPLETED, *row) for row in found]
+
+
+def with_jobs(connection: sa.Connection, first: str, last: str) -> set[str]:
+    """Give the runs, among others, from one id to another that have a job."""
+    job = schema.job
+    query = sa.select(job.c.subject_id).where(job.c.subject_id >= first, job.c.subject_id <= last)
+    return set(connection.execute(query).scalars())
 
 
 def events(connection: sa.Connection, behind: Walk, until: int, limit: int) -> list[Aged]:

@@ -16,7 +16,7 @@ from inngest_celery.store.database import Database, DatabaseError
 from inngest_celery.store.errors import MigrationNeeded, explained
 
 VERSION_TABLE = "inngest_alembic_version"
-_LOCK = "inngest_migrate"
+LOCK = "inngest_migrate"
 _LOCK_SECONDS = 600
 
 
@@ -109,7 +109,7 @@ def _lock(connection: sa.Connection, database: Database) -> None:
     """Let nobody else migrate. SQLite needs no lock of ours: the transaction is one."""
     if database.dialect == "postgresql":
         # Given back at the end of the transaction.
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": _LOCK})
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LOCK})
     elif database.dialect == "mysql":
         values = {"name": _lock_name(database), "seconds": _LOCK_SECONDS}
         if not connection.execute(sa.text("SELECT GET_LOCK(:name, :seconds)"), values).scalar_one():
@@ -129,7 +129,7 @@ def _unlock(connection: sa.Connection, database: Database) -> None:
 
 def _lock_name(database: Database) -> str:
     # Such locks belong to the whole server, and their names have at most 64 characters.
-    return f"{_LOCK}:{database.url.database}"[:64]
+    return f"{LOCK}:{database.url.database}"[:64]
 
 
 def _create_schema(connection: sa.Connection, database: Database) -> None:

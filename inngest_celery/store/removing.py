@@ -25,7 +25,8 @@ _OF_RUNS: tuple[sa.Column[str], ...] = (
     schema.subject.c.subject_id,
     schema.run.c.id,
 )
-_TOLD = ("inngest/function.finished", "inngest/function.failed", "inngest/function.cancelled")
+# What tells of runs' ends, and goes with them.
+TOLD = ("inngest/function.finished", "inngest/function.failed", "inngest/function.cancelled")
 CALL = "inngest/function.invoked"
 
 
@@ -85,7 +86,7 @@ def started_by(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:
 
 def told_of(run_id: str) -> list[str]:
     """Give the ids that the events have which tell how a run has ended."""
-    return [ids.derived(ids.time_of(run_id), run_id, name) for name in _TOLD]
+    return [ids.derived(ids.time_of(run_id), run_id, name) for name in TOLD]
 
 
 def unneeded(

@@ -29,6 +29,7 @@ from inngest_celery.worker.chores import Chores
 from inngest_celery.worker.cutover import take_over
 from inngest_celery.worker.flow_clock import FlowClock, tell_limits
 from inngest_celery.worker.keeping.sweeping import Retention
+from inngest_celery.worker.keeping.upkeep import Upkeep
 from inngest_celery.worker.limited_tasks import limit_tasks
 from inngest_celery.worker.registry import declared, functions_of, limited_tasks_of, synchronise
 from inngest_celery.worker.requests import look_for_losses
@@ -112,7 +113,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _run(self, runtime: Runtime, worker: Any) -> None:
         interval = runtime.settings.sweep_interval
-        flow, retention = FlowClock(runtime), Retention(runtime)
+        flow, retention, upkeep = FlowClock(runtime), Retention(runtime), Upkeep(runtime)
         pause, failing = interval, False
         next_sweep = time.monotonic() + interval
         swept: Swept | None = None
@@ -128,6 +129,9 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
                     if swept is not None and retention.is_due:
                         retention.begin()
                         self._chores.add(retention.go_on)
+                    if swept is not None and upkeep.is_due:
+                        upkeep.begin()
+                        self._chores.add(upkeep.look)
                     if swept is None:
                         flow.rest()
                     else:

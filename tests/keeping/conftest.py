@@ -13,6 +13,7 @@ from inngest_celery.store import schema
 from inngest_celery.worker.keeping import ending
 from inngest_celery.worker.keeping.plan import plan_of
 from inngest_celery.worker.runtime import runtime_of
+from tests.databases import create_tables
 from tests.functions.bench import Bench
 
 MakeBench = Callable[..., Bench]
@@ -27,6 +28,22 @@ def make_bench(database_url: str) -> Iterator[MakeBench]:
 
     def make(**settings: object) -> Bench:
         benches.append(Bench(database_url, **settings))
+        define(benches[-1])
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
+
+
+@pytest.fixture
+def make_own(empty_database_url: str) -> Iterator[MakeBench]:
+    """The same on a database that no other test gets: one may do what cannot be undone."""
+    create_tables(empty_database_url)
+    benches: list[Bench] = []
+
+    def make(**settings: object) -> Bench:
+        benches.append(Bench(empty_database_url, **settings))
         define(benches[-1])
         return benches[-1]
 

@@ -49,6 +49,7 @@ CHECKS: list[Check] = [
     work.unanswered,
     keeping.rules,
     keeping.erasures,
+    keeping.parts,
 ]
 
 

@@ -7,7 +7,7 @@ dies after it has passed these rows. Two that walk the same walk: one wins.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -56,8 +56,17 @@ def name_of(what: str, length: int) -> str:
     return f"{what}:{length}"
 
 
-def go_on(runtime: Runtime, plan: KeepPlan, what: str, length: int) -> Ended:
+def _leave_none(row: Aged, length: int) -> bool:
+    return False
+
+
+def go_on(
+    runtime: Runtime, plan: KeepPlan, what: str, length: int, leave: Callable[[Aged, int], bool] = _leave_none
+) -> Ended:
     """Go on with a walk for one transaction.
+
+    Args:
+        leave: what tells whether a row, which is over its time, is left to whoever drops its partition.
 
     Raises:
         redis.RedisError, OperationalError, OSError: the result backend does not answer.
@@ -75,6 +84,7 @@ def go_on(runtime: Runtime, plan: KeepPlan, what: str, length: int) -> Ended:
             page = aged.events(connection, walk, now - length, AT_ONCE)
             over = [row for row in page if _keeps_event(plan, row) == length]
             over = _not_put_off(connection, over)
+        over = [row for row in over if not leave(row, length)]
         active = holds.active(connection) if over and what == RUNS else []
         held = holding.among(connection, active, [row.id for row in over])
     over = [row for row in over if row.id not in held]

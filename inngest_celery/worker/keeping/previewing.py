@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inngest_celery.keeping import KeepRule, for_event
-from inngest_celery.store import aged, holds
+from inngest_celery.store import aged, holds, partitions
 from inngest_celery.store.aged import Aged, Group
+from inngest_celery.worker.keeping.periods import Outlook, ended, outlook
 from inngest_celery.worker.keeping.plan import KeepPlan, plan_of
 from inngest_celery.worker.runtime import Runtime
 
@@ -33,8 +34,9 @@ class Due:
         self.oldest = group.oldest if self.oldest is None else min(self.oldest, group.oldest)
 
 
-def preview(runtime: Runtime) -> tuple[list[Due], int]:
-    """Say what each rule would delete now, and how many holds there are, whose runs are counted with the others.
+def preview(runtime: Runtime) -> tuple[list[Due], int, list[Outlook]]:
+    """Say what each rule would delete now, how many holds there are, whose runs are counted with the others, and which
+    periods of partitioned tables would go as wholes.
 
     It looks at every run that is old enough for some rule: not for every minute, where there are many.
     """
@@ -52,7 +54,9 @@ def preview(runtime: Runtime) -> tuple[list[Due], int]:
                 if rule is not None and rule.keep_ms == length:
                     found[rule].add(group)
         held = len(holds.active(connection))
-    return list(found.values()), held
+        looks = [outlook(connection, plan, period) for period in ended(partitions.look(connection), now)]
+    due = [each for each in looks if each.due_at is not None and each.due_at <= now and each.runs + each.events]
+    return list(found.values()), held, due
 
 
 def _of_runs(plan: KeepPlan, group: Group, length: int) -> KeepRule | None:

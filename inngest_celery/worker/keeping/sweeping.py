@@ -6,6 +6,7 @@ import time
 
 from inngest_celery.worker.chores import NotYet
 from inngest_celery.worker.keeping import ending
+from inngest_celery.worker.keeping.periods import Periods
 from inngest_celery.worker.keeping.plan import KeepPlan, plan_of
 from inngest_celery.worker.runtime import Runtime
 
@@ -28,6 +29,7 @@ class Retention:
         self._give_up_at = 0.0
         self._left: list[tuple[str, int]] = []
         self._plan: KeepPlan | None = None
+        self._periods = Periods(runtime)
 
     @property
     def is_due(self) -> bool:
@@ -49,7 +51,14 @@ class Retention:
         if self._plan is None:
             self._plan = plan_of(self._runtime)
             self._left = ending.lengths(self._plan)
-        if self._left and not ending.go_on(self._runtime, self._plan, *self._left[0]).more:
+            self._periods.begin(self._plan)
+        if self._periods.more:
+            self._periods.go_on(self._plan)
+        elif self._left and not self._walk(self._plan, *self._left[0]):
             self._left.pop(0)
-        if self._left and time.monotonic() < self._give_up_at:
+        if (self._left or self._periods.more) and time.monotonic() < self._give_up_at:
             raise NotYet
+
+    def _walk(self, plan: KeepPlan, what: str, length: int) -> bool:
+        """Go on with a walk; false if it has come to its end."""
+        return ending.go_on(self._runtime, plan, what, length, self._periods.wait_for).more
