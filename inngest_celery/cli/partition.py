@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from inngest_celery.cli.access import recorded, server_runtime
 from inngest_celery.cli.group import HasApp
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group()
