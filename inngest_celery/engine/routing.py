@@ -147,7 +147,7 @@ class Router:
         """Resume and cancel what waited for this event; note which runs are cancelled."""
         now, event = self.clock.now(), arrival.event
         # Read once: the event may be megabytes, and thousands of runs may wait for its name.
-        variable, memo = arrival.variable, waits.event_memo(event)
+        variable, memo, more = arrival.variable, waits.event_memo(event), waits.answered_with(event)
         found = waits.candidates(connection, event.name, waiting.anchors(paths, variable), now)
         followers: list[Job] = []
         # One order for everybody, so that two events that concern the same runs do not wait for each other.
@@ -163,7 +163,9 @@ class Router:
                 followers += self._cancel(connection, wait.run_id, reason, now)
                 cancelled.append(wait.run_id)
                 continue
-            resumed = waits.resume(connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.terms.hint_ms)
+            resumed = waits.resume(
+                connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.terms.hint_ms, more=more
+            )
             followers += [resumed] if resumed else []
         return followers
 

@@ -16,6 +16,7 @@ from inngest_celery.drivers.http import answer as answers
 from inngest_celery.drivers.http import endpoints, gateway, request, transport
 from inngest_celery.drivers.http.reading import Circumstances, report_of
 from inngest_celery.drivers.http.signing import is_signed
+from inngest_celery.engine import prompts
 from inngest_celery.engine.decide import ONWARD
 from inngest_celery.engine.report import Failure, GoOn, Outcome, Report
 from inngest_celery.engine.retries import is_final
@@ -332,16 +333,18 @@ class RemoteTurns(Turns):
             failure = error.failure
             if is_final(failure, self._job.attempt, self._spec.max_attempts):
                 memo = failure.to_memo()
+        op = Opcode(wanted["op"])
         outcome = Outcome(
             key=self._job.key,
             name=self._job.name,
-            op=Opcode(wanted["op"]),
+            op=op,
             attempt=self._job.attempt,
             memo=memo,
             failure=failure,
             started_at=started_at,
             ended_at=self._clock.now(),
             task_id=task_id,
+            asked=prompts.of_request(wanted) if op is Opcode.AI_GATEWAY else None,
         )
         return Report(
             outcomes=[outcome],
