@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from inngest_celery.engine.keyless import keyless
 from inngest_celery.engine.limits import STEP_BYTES, size_of
 from inngest_celery.masking import Masker
 from inngest_celery.masking.marks import REDACTED
@@ -53,7 +54,7 @@ def of_request(opts: Mapping[str, Any], *, keeps_body: bool = True) -> str | Non
             body = json.loads(body)
     provider, model = _of_address(str(opts.get("url") or ""))
     head = {"format": opts.get("format"), "provider": provider, "model": _model_in(body) or model}
-    return _kept(head, body) if keeps_body else encode(head)
+    return _kept(head, body, str(opts.get("auth_key") or "")) if keeps_body else encode(head)
 
 
 def of_wrapped(opts: Mapping[str, Any]) -> str | None:
@@ -85,9 +86,9 @@ def _model_in(body: object) -> str | None:
     return model if isinstance(model, str) else None
 
 
-def _kept(head: dict[str, object], body: object) -> str | None:
+def _kept(head: dict[str, object], body: object, key: str = "") -> str | None:
     try:
-        text = encode(body)
+        text = keyless(encode(body), key)
     except (TypeError, ValueError, RecursionError):
         # What is no JSON was not sent.
         return None

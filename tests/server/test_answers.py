@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -271,7 +272,8 @@ def test_a_request_that_brings_nothing_fails_its_step(stage: Stage) -> None:
 
 def test_what_a_model_was_asked_is_kept(stage: Stage) -> None:
     model = Scripted(Response("busy", 529), Response('{"model": "m-2", "usage": {}}'))
-    wrapped = {"type": "step.ai.wrap", "input": [{"model": "w", "prompt": "wrapped words", "temperature": 1}]}
+    asked = {"model": "w", "prompt": "wrapped words", "temperature": 1, "client": {"apiKey": "sk-planted"}}
+    wrapped = {"type": "step.ai.wrap", "input": [asked]}
     seen: list[Any] = []
     with served(model.app) as origin:
         opts = {
@@ -279,7 +281,7 @@ def test_what_a_model_was_asked_is_kept(stage: Stage) -> None:
             "headers": {"x-planted": "sk-planted"},
             "auth_key": "sk-planted",
             "format": "openai-chat",
-            "body": {"model": "m", "messages": ["inferred words"]},
+            "body": {"model": "m", "messages": ["inferred words"], "user": "sk-planted"},
             "type": "step.ai.infer",
         }
 
@@ -302,7 +304,16 @@ def test_what_a_model_was_asked_is_kept(stage: Stage) -> None:
         ("b", 1, "w", {"prompt": "wrapped words"}),
         ("b", 2, "w", {"prompt": "wrapped words"}),
     ]
-    assert made["models"][3]["parameters"] == {"temperature": 1}
+    assert made["models"][1]["parameters"] == {"user": "[secret]"}
+    assert made["models"][3]["parameters"] == {"temperature": 1, "client": {"apiKey": "[secret]"}}
+    # Who looks at a step sees it, too.
+    for step in stage.bench.steps(run):
+        page = stage.http.get(f"/runs/{run.id}?step={step.id}").text
+        assert "wrapped words" in page or "inferred words" in page
+        output_id = base64.urlsafe_b64encode(json.dumps([run.id, step.id, ""]).encode()).decode()
+        query = f'{{ runTraceSpanOutputByID(outputID: "{output_id}") {{ input }} }}'
+        told = stage.http.post("/v0/gql", json={"query": query}).json()["data"]["runTraceSpanOutputByID"]
+        assert "words" in told["input"]
     assert "sk-planted" not in stage.bench.dump()
 
 
