@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from inngest_celery.cli.access import operator, recorded
+from inngest_celery.cli.access import recorded, sender
 from inngest_celery.cli.group import HasApp, runtime_for
 from inngest_celery.cli.inputs import read_object
 
@@ -24,12 +24,11 @@ def send(target: HasApp, name: str, data: str, event_id: str, ts: int) -> None:
     """
     from inngest_celery.sdk.event import Event
     from inngest_celery.sdk.sending import check_events
-    from inngest_celery.store.sent_by import SentBy
     from inngest_celery.worker.outbox import outbox
 
     event = Event(name=name, data=read_object(data, "--data"), id=event_id, ts=ts)
     check_events([event])
     with runtime_for(target) as runtime, recorded(runtime, "event.send", name) as entry:
-        [stored_id] = outbox(runtime.app).send([event], by=SentBy(kind="command_line", name=operator(), id=""))
+        [stored_id] = outbox(runtime.app).send([event], by=sender())
         entry.tell(event_id=stored_id)
     click.echo(stored_id)

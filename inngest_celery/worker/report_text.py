@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _SHOWN = 2_000
-_UNKNOWN = "not known: sent by code of the product, by a run, or before this was noted"
+_UNKNOWN = "not known: sent by code of the product, or before this was noted"
 
 # Each section's title, where its rows stand, and its columns.
 SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (

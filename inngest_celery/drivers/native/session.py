@@ -40,7 +40,8 @@ from inngest_celery.sdk.secret import read_json
 from inngest_celery.sdk.session import InTransaction, StepCall
 from inngest_celery.sdk.step import Step, StepSync
 from inngest_celery.sdk.types import EmptySentinel
-from inngest_celery.store import rows
+from inngest_celery.store import rows, sent_by
+from inngest_celery.store.sent_by import SentBy
 
 _inside_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("inngest_inside_step", default=None)
 
@@ -421,9 +422,10 @@ class NativeSession:
 
     def _emitted(self, event_id: str, event: Event) -> rows.Event:
         now = self._clock.now()
-        return rows.Event(
-            event_id, event.name, event.id or event_id, encode_output(dict(event.data)), event.ts or now, now
-        )
+        data = encode_output(dict(event.data))
+        by = SentBy(kind="run", name=self._function.id, id=self.run_id)
+        extra = sent_by.kept_with(None, by)
+        return rows.Event(event_id, event.name, event.id or event_id, data, event.ts or now, now, extra)
 
 
 def _read(memo: Output) -> object:

@@ -73,6 +73,7 @@ def test_a_program_looks_after_keys_over_rest(guarded: Guarded) -> None:
     def call(path: str, status: int = 201, **given: Any) -> dict[str, Any]:
         answer = boss.post(f"/v2/keys/events{path}", json=given)
         assert answer.status_code == status, answer.text
+        assert status != 201 or answer.headers["cache-control"] == "no-store"
         found: dict[str, Any] = answer.json().get("data") or answer.json()["errors"][0]
         return found
 
