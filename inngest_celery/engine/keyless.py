@@ -33,7 +33,7 @@ def keyless(text: str, key: str = "") -> str:
         key: the key that it was given with.
 
     Example:
-        >>> keyless('{"apiKey":"sk-1","headers":{"x":"y"},"baseURL":"https://u:p@ai.example/v1?k=1","prompt":"hi"}')
+        >>> keyless('{"apiKey":"sk-1","headers":{"x":"y"},"baseURL":"https://u@ai.example/v1?k=1","prompt":"hi"}')
         '{"apiKey":"[secret]","headers":{"x":"[secret]"},"baseURL":"https://ai.example/v1","prompt":"hi"}'
     """
     if len(key) >= _SHORTEST:

@@ -45,7 +45,7 @@ def of_request(opts: Mapping[str, Any], *, keeps_body: bool = True) -> str | Non
         SecretError: a secret is in the body, and cannot be sealed.
 
     Example:
-        >>> of_request({"format": "openai-chat", "url": "https://u:p@ai.example/v1?key=k", "body": {"model": "m"}})
+        >>> of_request({"format": "openai-chat", "url": "https://u@ai.example/v1?key=k", "body": {"model": "m"}})
         '{"format":"openai-chat","provider":"ai.example","model":"m","body":{"model":"m"}}'
     """
     body = opts.get("body")
