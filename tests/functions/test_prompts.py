@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy.event import listen
 
 import inngest_celery as inngest
 from inngest_celery.encryption import EncryptionMiddleware
@@ -170,3 +171,22 @@ def test_a_prompt_goes_when_a_run_is_redacted_and_is_sealed_at_rest(
         redacting.runs(connection, [run.id])
     assert WORD not in bench.dump()
     assert len(models(bench, run)) == 1
+
+
+def test_a_prompt_costs_no_statement(bench: Bench, provider: EventServer) -> None:
+    ask(bench, provider)
+
+    @bench.function("plain", trigger=inngest.TriggerEvent(event="test/plain"))
+    def plain(ctx: inngest.ContextSync) -> None:
+        ctx.step.run("ask", lambda: 1)
+
+    assert bench.inline
+    statements: list[str] = []
+    listen(bench.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    counts = []
+    for name in ("test/plain", "test/plain", "test/go"):
+        statements.clear()
+        [run] = bench.send(name, say=WORD)
+        counts.append(len(statements))
+        assert bench.get(run).ended
+    assert counts[1] == counts[2]
