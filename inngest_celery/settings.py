@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from celery import Celery
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from inngest_celery.keeping import KeepRule
 from inngest_celery.masking.rules import Rule
@@ -106,6 +106,11 @@ class Settings(BaseModel):
     )
     signing_key_fallback: str | None = Field(
         None, description="A second key that is accepted while the first one is being changed."
+    )
+    signing_key_fallback_until: AwareDatetime | None = Field(
+        None,
+        description="Until when that second key is accepted (`2027-01-31T00:00:00Z`), without a restart; until it is "
+        "taken away, if left out.",
     )
     event_keys: str = Field(
         "",
@@ -221,6 +226,15 @@ class Settings(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _ends_a_fallback(self) -> Settings:
+        if self.signing_key_fallback_until is not None and not (self.signing_key and self.signing_key_fallback):
+            raise ValueError(
+                "inngest_signing_key_fallback_until says when inngest_signing_key_fallback ends, beside which "
+                "inngest_signing_key goes on: set both, or take it away"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _hashes_with_a_key(self) -> Settings:
         if self.masking_key is None and any(rule.as_ == "hash" for rule in self.masking):
             raise ValueError(
@@ -282,6 +296,12 @@ class Settings(BaseModel):
     def signing_keys(self) -> list[str]:
         """The keys that are accepted, the one to sign with first; none for a development server."""
         return [] if self.dev else [key for key in (self.signing_key, self.signing_key_fallback) if key]
+
+    def signing_keys_at(self, now_ms: int) -> list[str]:
+        """The keys that are accepted at a time (in milliseconds), the one to sign with first."""
+        until = self.signing_key_fallback_until
+        keys = self.signing_keys
+        return keys if until is None or now_ms < until.timestamp() * 1000 else keys[:1]
 
     @property
     def audit_keys(self) -> list[str]:

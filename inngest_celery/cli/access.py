@@ -14,6 +14,7 @@ from inngest_celery.cli.group import Failure, HasApp, Target, runtime_for
 from inngest_celery.cli.stack import BUILT_IN
 
 if TYPE_CHECKING:
+    from inngest_celery.store.sent_by import SentBy
     from inngest_celery.worker.auditing import Entry
     from inngest_celery.worker.runtime import Runtime
 
@@ -51,6 +52,13 @@ def operator() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
+
+
+def sender() -> SentBy:
+    """Tell who sends an event with this command."""
+    from inngest_celery.store.sent_by import SentBy
+
+    return SentBy(kind="command_line", name=operator(), id="")
 
 
 def recorded(

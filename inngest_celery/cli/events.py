@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inngest_celery.cli.access import recorded
+from inngest_celery.cli.access import recorded, sender
 from inngest_celery.cli.choosing import EventChoice, choosing_events
 from inngest_celery.cli.group import Failure, HasApp, runtime_for
 from inngest_celery.cli.send import send
@@ -125,7 +125,7 @@ def replay(target: HasApp, event_ids: tuple[str, ...]) -> None:
 
     subject, details = (event_ids[0], None) if len(event_ids) == 1 else ("", {"ids": list(event_ids)})
     with runtime_for(target) as runtime, recorded(runtime, "event.replay", subject, details) as entry:
-        sent = list(resend(runtime, event_ids))
+        sent = list(resend(runtime, event_ids, sender()))
         entry.tell(ids=sent)
     for new_id in sent:
         click.echo(new_id)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inngest_celery.worker.runtime import Runtime
     from inngest_celery.worker.selecting import Selection, Slice
 
-_unmasked = click.option(
+UNMASKED = click.option(
     "--unmasked", is_flag=True, help="Write what inngest_masking hides, but secrets; it is noted in the log of actions."
 )
 # What is exported so far, how many of it were looked at.
@@ -44,7 +44,7 @@ export.add_command(person)
 @export.command("runs")
 @choosing_runs
 @OUTPUT
-@_unmasked
+@UNMASKED
 @click.pass_obj
 def runs_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> None:
     """Write runs with their outputs."""
@@ -57,7 +57,7 @@ def runs_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> No
 @export.command("steps")
 @choosing_runs
 @OUTPUT
-@_unmasked
+@UNMASKED
 @click.pass_obj
 def steps_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> None:
     """Write the steps of the runs that are chosen, each with its run's id and function's."""
@@ -70,7 +70,7 @@ def steps_(target: HasApp, choice: RunChoice, out: IO[str], unmasked: bool) -> N
 @export.command("events")
 @choosing_events
 @OUTPUT
-@_unmasked
+@UNMASKED
 @click.pass_obj
 def events_(target: HasApp, choice: EventChoice, out: IO[str], unmasked: bool) -> None:
     """Write events with their data."""

@@ -13,11 +13,12 @@ from inngest_celery.cli.inputs import read_duration
 if TYPE_CHECKING:
     from inngest_celery.server.access.event_keys import NewKey
     from inngest_celery.store.event_keys import KeyRow
+    from inngest_celery.worker.signing_keys import KnownKey
 
 _SIGNING = (
     "A signing key signs calls of apps, so the server has to have the key itself and not its hash: it is a setting. "
     "Make one with `openssl rand -hex 32`, set it as INNGEST_SIGNING_KEY_FALLBACK of servers, workers and apps, then "
-    "swap both; both are good meanwhile."
+    "swap both; both are good meanwhile. `keys list` shows when each was used last."
 )
 
 
@@ -57,16 +58,19 @@ def create(target: HasApp, kind: str, name: str, scopes: tuple[str, ...], expire
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.pass_obj
 def list_(target: HasApp, as_json: bool) -> None:
-    """List all keys that were made so, the newest first, but not what they are."""
+    """List all keys that were made so, the newest first, but not what they are; and uses of signing keys."""
     from rich.markup import escape
 
     from inngest_celery.cli import output
     from inngest_celery.store import event_keys as rows
+    from inngest_celery.worker import signing_keys
 
-    with access_runtime(target) as runtime, runtime.database.autocommit() as connection:
-        found = rows.all_of(connection)
+    with access_runtime(target) as runtime:
+        with runtime.database.autocommit() as connection:
+            found = rows.all_of(connection)
+        signing = signing_keys.known(runtime)
     if as_json:
-        output.print_json([_as_json(row) for row in found])
+        output.print_json([*map(_as_json, found), *map(_signing_as_json, signing)])
         return
     listed = output.table("KEY", "FOR", "MAY SEND", "BY", "CREATED", "GOOD UNTIL", "USED", "REVOKED")
     for row in found:
@@ -74,6 +78,12 @@ def list_(target: HasApp, as_json: bool) -> None:
         may_send = escape(", ".join(row.patterns)) or "everything"
         listed.add_row(row.id, escape(row.name), may_send, row.created_by, *map(output.instant, times))
     output.console().print(listed if found else "No keys but those in inngest_event_keys.")
+    if signing:
+        uses = output.table("SIGNING KEY", "NOTED SINCE", "GOOD UNTIL", "USED", "BY")
+        for key in signing:
+            noted, until, used = map(output.instant, (key.seen_at, key.good_until, key.used_at))
+            uses.add_row(key.setting or "of no setting any more", noted, until, used, escape(key.used_by))
+        output.console().print(uses)
 
 
 @keys.command()
@@ -114,6 +124,20 @@ def _print_new(made: NewKey, *, as_json: bool) -> None:
         return
     click.echo(made.secret)
     click.echo(f"That is the key, {made.row.id}. It is not shown again.", err=True)
+
+
+def _signing_as_json(key: KnownKey) -> dict[str, object]:
+    from inngest_celery.cli.output import iso
+
+    return {
+        "id": key.id or None,
+        "kind": "signing",
+        "setting": key.setting or None,
+        "seen_at": iso(key.seen_at),
+        "expires_at": iso(key.good_until),
+        "used_at": iso(key.used_at),
+        "used_by": key.used_by or None,
+    }
 
 
 def _as_json(row: KeyRow) -> dict[str, object]:

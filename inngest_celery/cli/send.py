@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from inngest_celery.cli.access import recorded
+from inngest_celery.cli.access import recorded, sender
 from inngest_celery.cli.group import HasApp, runtime_for
 from inngest_celery.cli.inputs import read_object
 
@@ -29,6 +29,6 @@ def send(target: HasApp, name: str, data: str, event_id: str, ts: int) -> None:
     event = Event(name=name, data=read_object(data, "--data"), id=event_id, ts=ts)
     check_events([event])
     with runtime_for(target) as runtime, recorded(runtime, "event.send", name) as entry:
-        [stored_id] = outbox(runtime.app).send([event])
+        [stored_id] = outbox(runtime.app).send([event], by=sender())
         entry.tell(event_id=stored_id)
     click.echo(stored_id)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from inngest_celery.cli.output import iso
+from inngest_celery.engine import prompts
 from inngest_celery.store.events import head_of
 from inngest_celery.store.rows import Event, Run, RunStatus, Step
 from inngest_celery.worker.runs import RunInfo
@@ -63,6 +64,7 @@ def step_shape(step: Step) -> dict[str, Any]:
         "queued_at": iso(step.queued_at),
         "started_at": iso(step.started_at),
         "ended_at": iso(step.ended_at),
+        **({"asked": asked} if (asked := prompts.in_step(step.waited)) else {}),
         "result": read(step.memo),
         "worker": step.worker,
         "task_id": step.task_id,

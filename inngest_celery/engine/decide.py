@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from inngest_celery import ids
-from inngest_celery.engine import backoff, limits
+from inngest_celery.engine import backoff, limits, prompts
 from inngest_celery.engine.announcing import announced
 from inngest_celery.engine.durations import parse_duration
 from inngest_celery.engine.lifecycle import INVOKED, end_of
@@ -143,9 +143,11 @@ def _note_failure(turn: Turn, changes: Changes, outcome: Outcome, report: Report
             changes.again = _continued(turn, again)
         else:
             changes.jobs.append(again)
-    changes.attempts.append(
-        _attempt(turn, outcome.key, outcome.name, outcome.attempt, outcome.failure, due_at, outcome.started_at)
-    )
+    made = _attempt(turn, outcome.key, outcome.name, outcome.attempt, outcome.failure, due_at, outcome.started_at)
+    if outcome.asked is not None and outcome.memo is None:
+        # What the last attempt has asked stands with the step.
+        made.error = prompts.with_error(made.error, outcome.asked)
+    changes.attempts.append(made)
 
 
 def _end_function(turn: Turn, changes: Changes, report: Report) -> None:

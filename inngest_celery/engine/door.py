@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from inngest_celery.engine import prompts
 from inngest_celery.engine.report import Failure, Outcome, Report
 from inngest_celery.engine.viewing import masked_data, masked_memo
 from inngest_celery.masking import Masker, Rule
@@ -56,6 +57,8 @@ class Door:
                 self.failure(outcome.failure, function_id, event)
             if outcome.memo is not None:
                 outcome.memo = self.memo(outcome.memo, outcome.op.value, function_id, event)
+            if outcome.asked is not None:
+                outcome.asked = prompts.masked(self.masker, outcome.asked, function_id, event)
             for emitted in outcome.emits:
                 self.event(emitted)
         return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inngest_celery.engine import prompts
 from inngest_celery.engine.report import Outcome
 from inngest_celery.store.rows import Step
 
@@ -29,4 +30,5 @@ def step_of(outcome: Outcome, run_id: str, *, queued_at: int, worker: str | None
         ended_at=outcome.ended_at,
         worker=worker,
         task_id=outcome.task_id,
+        waited=None if outcome.asked is None else prompts.of_step(outcome.asked),
     )

@@ -62,6 +62,7 @@ class Outcome:
         task_id: the Celery task that ran it, if one did.
         emits: events to store together with the memo.
         cost: what it cost, if it succeeded and the function has a budget.
+        asked: JSON text of what a model was asked, if one was; see ``engine.prompts``.
     """
 
     key: str
@@ -76,6 +77,7 @@ class Outcome:
     task_id: str | None = None
     emits: list[Event] = field(default_factory=list)
     cost: float | None = None
+    asked: str | None = None
 
 
 @dataclass(slots=True)

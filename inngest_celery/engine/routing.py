@@ -147,7 +147,7 @@ class Router:
         """Resume and cancel what waited for this event; note which runs are cancelled."""
         now, event = self.clock.now(), arrival.event
         # Read once: the event may be megabytes, and thousands of runs may wait for its name.
-        variable, memo = arrival.variable, waits.event_memo(event)
+        variable, memo, more = arrival.variable, waits.event_memo(event), waits.answered_with(event)
         # It may be routed late, but it came when it came.
         found = waits.candidates(connection, event.name, waiting.anchors(paths, variable), event.received_at)
         found = [wait for wait in found if waiting.satisfies(variable, wait)]
@@ -166,7 +166,9 @@ class Router:
                 followers += self._cancel(connection, wait.run_id, waiting.reason_of(event), now)
                 cancelled.append(wait.run_id)
                 continue
-            resumed = waits.resume(connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.terms.hint_ms)
+            resumed = waits.resume(
+                connection, wait.run_id, wait.key, memo, now=now, sweep_at=now + self.terms.hint_ms, more=more
+            )
             followers += [resumed] if resumed else []
         return followers
 

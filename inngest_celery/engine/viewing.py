@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from inngest_celery.engine import prompts
 from inngest_celery.engine.lifecycle import CANCELLED, FAILED, FINISHED
 from inngest_celery.engine.report import Failure
 from inngest_celery.masking import Masker, Rule
@@ -118,14 +119,21 @@ class Eyes:
         """Give a step as they see it."""
         memo = self.memo(step.memo, step.op, function_id, event)
         waited = step.waited
-        if waited is not None and self.masker:
+        if waited is not None and (self.masker or MARKER in waited):
             said = json.loads(waited)
-            waited = json.dumps({**said, "if": self.expression(said.get("if"))} if said.get("if") else said)
+            if said.get("if"):
+                said["if"] = self.expression(said["if"])
+            if isinstance(said.get(prompts.ASKED), dict):
+                said[prompts.ASKED] = prompts.shown(self.masker, said[prompts.ASKED], function_id, event)
+            waited = json.dumps(said, ensure_ascii=False)
         return replace(step, memo=memo, waited=waited) if (memo, waited) != (step.memo, step.waited) else step
 
     def attempt(self, attempt: Attempt, function_id: str | None, event: str | None = None) -> Attempt:
         """Give a failed attempt as they see it."""
-        error = self.error(attempt.error, function_id, event)
+        asked = prompts.in_error(attempt.error) if self.masker or MARKER in attempt.error else None
+        error = self.error(attempt.error if asked is None else prompts.without(attempt.error), function_id, event)
+        if asked is not None and error is not None:
+            error = prompts.with_error(error, json.dumps(prompts.shown(self.masker, asked, function_id, event)))
         return attempt if error == attempt.error or error is None else replace(attempt, error=error)
 
     def wait(self, wait: Wait) -> Wait:

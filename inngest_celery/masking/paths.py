@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from inngest_celery.masking.sealed import is_sealed
 
-Place = Literal["data", "user", "output", "error"]
+Place = Literal["data", "user", "output", "error", "prompt"]
 
 
 class Every(enum.Enum):
@@ -22,7 +22,7 @@ class Every(enum.Enum):
 Step = str | int | Every
 
 _STEP = re.compile(r"""\.(?P<any>\*)|\.(?P<name>[^\s.\[\]"'*]+)|\[(?P<all>\*|\d{1,6})\]|\["(?P<quoted>[^"\\]+)"\]""")
-_PLACES = "event.data, event.user, data, output or error"
+_PLACES = "event.data, event.user, data, output, error or prompt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Path:
     """Where something stands.
 
     Attributes:
-        place: in an event's data, its user, in what a step or function gave, or in an error.
+        place: in an event's data, its user, in what a step or function gave, in an error, or in what a model was asked.
         steps: the way from there.
     """
 
@@ -50,7 +50,7 @@ def parse(text: str) -> Path:
         >>> parse("data.items[*].iban").steps[:2]
         ('items', <Every.ONE: '*'>)
     """
-    root = re.match(r"event|data|output|error", text)
+    root = re.match(r"event|data|output|error|prompt", text)
     if root is None:
         raise ValueError(f"the path {text!r} begins with none of {_PLACES}")
     steps, at = [], root.end()

@@ -19,7 +19,7 @@ class Rule(BaseModel):
         event: only events of this name or glob (``billing/*``), and runs that they start; all, if left out.
         function: only runs of the function with this full id or glob (``shop-*``); all, if left out.
         path: what stands there: ``event.data.card.number``, ``data.items[*].iban``, ``output.token``,
-            ``error.message``.
+            ``error.message``, ``prompt.messages``.
         pattern: what looks so, in all of a payload or below ``path``: ``card_number``, ``email``, ``iban``, ``phone``,
             ``token``, or ``regex:…``.
         at: ``show``: it is stored, functions get it, and it is masked for whoever looks. ``store``: it is masked

@@ -13,13 +13,14 @@ from inngest_celery.drivers.http.ops import Op, read_ops
 from inngest_celery.drivers.http.reading import outcomes_of
 from inngest_celery.engine import limits
 from inngest_celery.engine.recording import step_of
+from inngest_celery.engine.report import Report
 from inngest_celery.server import bodies
 from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError, Refusal
 from inngest_celery.server.runs import checked
 from inngest_celery.server.state import Server, Serving
-from inngest_celery.store import extending
+from inngest_celery.store import events, extending, runs
 
 router = APIRouter(prefix="/v1/checkpoint", dependencies=[Depends(require_signing_key)], tags=["checkpoint"])
 
@@ -65,9 +66,22 @@ def _record(server: Server, run_id: str, given: Checkpoint, ops: list[Op]) -> No
         raise ApiError(400, "a checkpoint holds finished steps of its own run", code="body_invalid")
     if any(limits.too_large(outcome) for outcome in outcomes):
         raise ApiError(413, f"a step's output may have {limits.STEP_BYTES} bytes", code="output_too_large")
+    report = _masked(server, run_id, Report(outcomes, defers=defers_of(ops, run_id, now)))
     held = extending.Held(run_id, key, given.generation_id)
-    steps = [step_of(outcome, run_id, queued_at=now, worker=None) for outcome in outcomes]
-    if not extending.extend(server.runtime.database, held, steps, defers_of(ops, run_id, now)):
+    steps = [step_of(outcome, run_id, queued_at=now, worker=None) for outcome in report.outcomes]
+    if not extending.extend(server.runtime.database, held, steps, report.defers):
         raise ApiError(
             409, "the call is stale: its run has ended, or another call goes on with it", code="stale_dispatch"
         )
+
+
+def _masked(server: Server, run_id: str, report: Report) -> Report:
+    """Mask what is not to be stored. Which rules hold is asked only where there are some."""
+    door = server.runtime.door
+    if not door.masker:
+        return report
+    with server.runtime.database.autocommit() as connection:
+        run = runs.get(connection, run_id)
+        event = events.get(connection, run.event_id) if run else None
+    # Without a run the checkpoint is refused.
+    return report if run is None else door.report(report, run.function_id, event.name if event else None)

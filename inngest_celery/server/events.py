@@ -18,12 +18,13 @@ from inngest_celery.engine.spec import read_spec
 from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.sending import MAX_EVENT_BYTES
 from inngest_celery.server import bodies, incoming
-from inngest_celery.server.access import Operator, Person, audit, require_event_key
+from inngest_celery.server.access import Operator, Person, audit, person_of, require_event_key
 from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving, server_of
 from inngest_celery.store import events, functions, rows, runs
 from inngest_celery.store.functions import FunctionRow
+from inngest_celery.store.sent_by import SentBy
 from inngest_celery.trace_context import Trace
 from inngest_celery.worker.at_once import store_and_route
 from inngest_celery.worker.outbox import Outbox
@@ -62,7 +63,7 @@ async def send(request: Request, server: Serving, key: str) -> JSONResponse:
     sender.require_scope(names)
     seed = request.headers.get(_SEED, "")
     try:
-        sent = await run_in_threadpool(store, server, listed, seed, trace_context.read(request.headers))
+        sent = await run_in_threadpool(store, server, listed, seed, trace_context.read(request.headers), sender.told)
     except EventInvalidError as error:
         return JSONResponse({"ids": [], "status": 400, "error": str(error), "code": error.code}, 400)
     request.app.state.sends.count(sender, names)
@@ -92,7 +93,13 @@ def names_of(given: Sequence[object]) -> list[str]:
     return [str(name) for name in named]
 
 
-def store(server: Server, given: Sequence[object], seed: str = "", trace: Trace | None = None) -> list[str]:
+def store(
+    server: Server,
+    given: Sequence[object],
+    seed: str = "",
+    trace: Trace | None = None,
+    by: SentBy | None = None,
+) -> list[str]:
     """Check events, store them and have them routed.
 
     Args:
@@ -100,6 +107,7 @@ def store(server: Server, given: Sequence[object], seed: str = "", trace: Trace 
         given: as they came.
         seed: what their ids are made of, where a repeated request is to be the same one.
         trace: where their sender was.
+        by: who that is, if it is known.
 
     Returns:
         The id of each.
@@ -110,8 +118,16 @@ def store(server: Server, given: Sequence[object], seed: str = "", trace: Trace 
     read = incoming.read(given)
     now = server.runtime.clock.now()
     chosen = [ids.from_seed(seed, index) or ids.new(now) for index in range(len(read))]
-    made = [event.to_row(each, now, trace) for event, each in zip(read, chosen, strict=True)]
+    made = [event.to_row(each, now, trace, by) for event, each in zip(read, chosen, strict=True)]
     return Outbox(server.runtime).store(made, may_repeat=bool(seed))
+
+
+def asking(server: Server) -> SentBy | None:
+    """Tell who makes the request that a server was given for. A development server asks nobody who they are."""
+    person = None if server.request is None else person_of(server.request)
+    if person is None or person.kind == "development":
+        return None
+    return SentBy(kind=person.kind, name=person.name, id=person.token_id or "")
 
 
 def call(server: Server, slug: str, given: dict[str, Any], trace: Trace | None = None) -> str:

@@ -10,7 +10,8 @@ from inngest_celery.sdk.errors import EventInvalidError
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.jsonable import encode
 from inngest_celery.sdk.sending import check_events
-from inngest_celery.store import rows
+from inngest_celery.store import rows, sent_by
+from inngest_celery.store.sent_by import SentBy
 from inngest_celery.trace_context import Trace, current, kept_with
 
 # What only we write.
@@ -29,15 +30,16 @@ class Incoming:
     event: Event
     extra: str | None
 
-    def to_row(self, event_id: str, now: int, trace: Trace | None = None) -> rows.Event:
+    def to_row(self, event_id: str, now: int, trace: Trace | None = None, by: SentBy | None = None) -> rows.Event:
         """Give the row to store it as.
 
         Args:
             event_id: its internal id.
             now: milliseconds.
             trace: where its sender says that it was. Where this process is counts more: it is further on.
+            by: who the sender is, if that is known.
         """
-        event, extra = self.event, kept_with(self.extra, current() or trace)
+        event, extra = self.event, sent_by.kept_with(kept_with(self.extra, current() or trace), by)
         return rows.Event(
             event_id, event.name, event.id or event_id, encode(dict(event.data)), event.ts or now, now, extra
         )

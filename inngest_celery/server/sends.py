@@ -81,13 +81,19 @@ class Sends:
         return written
 
     async def keep_flushing(self) -> None:
-        """Write what was counted, again and again until it is cancelled, and then all that is left."""
+        """Write what was counted, again and again until it is cancelled, and then all that is left.
+
+        With it, which signing keys were used: that is noted in memory, too.
+        """
+        keys = self._runtime.signing_keys
         try:
             while True:
                 await asyncio.sleep(_LOOK_S)
                 await run_in_threadpool(self.flush)
+                await run_in_threadpool(keys.write)
         finally:
             await asyncio.shield(run_in_threadpool(self.flush, everything=True))
+            await asyncio.shield(run_in_threadpool(keys.write))
 
     def _write(self, counted: _Counted, count: int) -> None:
         minute, sender, name = counted

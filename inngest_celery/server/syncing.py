@@ -11,16 +11,18 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from inngest_celery.drivers.http import transport
-from inngest_celery.drivers.http.signing import canonical, is_signed, sign
+from inngest_celery.drivers.http.signing import canonical, sign
 from inngest_celery.server import bodies, registration
 from inngest_celery.server.access import audit, require_signing_key
 from inngest_celery.server.access.identity import caller_of
+from inngest_celery.server.access.keys import note_app
 from inngest_celery.server.addresses import normalised
 from inngest_celery.server.documents import body_of
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.store import apps
 from inngest_celery.worker import auditing
+from inngest_celery.worker.signing_keys import EXPIRED
 
 router = APIRouter(dependencies=[Depends(require_signing_key)])
 logger = logging.getLogger(__name__)
@@ -50,6 +52,7 @@ async def register(request: Request, server: Serving) -> JSONResponse:
 
 def _register(request: Request, server: Server, read: registration.Registration) -> registration.Registered:
     """Register an app, which most are that start; what changes nothing does not belong into the log."""
+    note_app(request, read.app)
     done = registration.register(server, read)
     if done.modified:
         audit.record(request, caller_of(request), "app.register", read.app, outcome=auditing.DONE)
@@ -88,14 +91,18 @@ def sync(server: Server, url: str, *, discovered: bool = False) -> registration.
     response = ping(server, url)
     if response.headers.get(_SYNC_KIND, "").lower() not in _IN_BAND:
         return None
-    keys = server.settings.signing_keys
-    signature = response.headers.get("x-inngest-signature", "")
-    now_s = server.runtime.clock.now() // 1000
-    if keys and not is_signed(keys, response.body.rstrip(b"\n"), signature, now_s):
+    signature, body = response.headers.get("x-inngest-signature", ""), response.body.rstrip(b"\n")
+    keys = server.runtime.signing_keys
+    key = keys.signer(body, signature, f"the app at {url}")
+    if server.settings.signing_keys and key is None:
+        if keys.was_signed(body, signature):
+            raise ApiError(401, keys.ending, code=EXPIRED)
         raise ApiError(401, f"the answer of {url} is not signed with this server's key", code="invalid_signing_key")
     given: dict[str, Any] = json.loads(response.body)
     language, version = given.get("sdk_language", ""), given.get("sdk_version", "")
     said = registration.read({**given, "sdk": f"{language}:v{str(version).removeprefix('v')}"})
+    if key is not None:
+        keys.note(key, f"app {said.app}")
     return registration.register(server, said.model_copy(update={"url": said.url or url}), discovered=discovered)
 
 

@@ -18,12 +18,13 @@ def run_token(server: Server, run_id: str) -> str:
     """Make the token for one run's output. It is good for a week."""
     at_s = server.runtime.clock.now() // 1000
     claims = {"aud": _AUDIENCE, "sub": run_id, "iat": at_s, "exp": at_s + _LIFE_S}
-    return jwt.encode(claims, _secrets(server)[0], algorithm=_ALGORITHM)
+    return jwt.encode(claims, _secret(next(iter(server.settings.signing_keys), "")), algorithm=_ALGORITHM)
 
 
 def allows_output(server: Server, token: str, run_id: str) -> bool:
     """Tell whether a token is one for a run's output, and still good."""
-    for secret in _secrets(server):
+    # A server without keys protects nothing.
+    for secret in map(_secret, server.runtime.signing_keys.good or [""]):
         try:
             # Time is our clock's, so it is compared here.
             claims = jwt.decode(
@@ -39,7 +40,6 @@ def allows_output(server: Server, token: str, run_id: str) -> bool:
     return False
 
 
-def _secrets(server: Server) -> list[bytes]:
-    """Give what tokens are signed with. A server without keys protects nothing."""
-    keys = server.settings.signing_keys or [""]
-    return [hashlib.sha256(b"run output:" + bare_key(key).encode()).digest() for key in keys]
+def _secret(key: str) -> bytes:
+    """Give what tokens are signed with."""
+    return hashlib.sha256(b"run output:" + bare_key(key).encode()).digest()

@@ -160,13 +160,13 @@ def _waiting(job: Job, wait: Wait | None) -> Waiting:
 
 
 def _waited(step: Step) -> Waiting | None:
+    if step.op != Opcode.SLEEP.value and step.op not in WAITS:
+        return None
     # Rows of earlier releases do not say what it was: they stood for no more than when it was over.
     waited = json.loads(step.waited) if step.waited else {}
     until = waited.get("until", step.ended_at)
     if step.op == Opcode.SLEEP.value:
         return Waiting(until)
-    if step.op not in WAITS:
-        return None
     memo = json.loads(step.memo)
     given = memo if isinstance(memo, dict) else {}
     if step.op == Opcode.INVOKE.value:

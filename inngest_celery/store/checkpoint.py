@@ -153,9 +153,15 @@ def _resume_satisfied(
         event = next((event for event in fitting if matches(wait, event)), None)
         if event is None or wait.key not in result:
             continue
-        memo = waits.event_memo(event)
-        sweep_at = result[wait.key].sweep_at
-        job = waits.resume(connection, wait.run_id, wait.key, memo, now=changes.now, sweep_at=sweep_at)
+        job = waits.resume(
+            connection,
+            wait.run_id,
+            wait.key,
+            waits.event_memo(event),
+            now=changes.now,
+            sweep_at=result[wait.key].sweep_at,
+            more=waits.answered_with(event),
+        )
         if job is not None:
             result[wait.key] = job
     return list(result.values())

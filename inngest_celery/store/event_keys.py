@@ -56,7 +56,8 @@ def find(connection: sa.Connection, key_hash: str) -> KeyRow | None:
 def lock(connection: sa.Connection, key_id: str) -> KeyRow | None:
     """Give a key that nobody else changes until the transaction ends."""
     table = schema.key
-    row = connection.execute(sa.select(table).where(table.c.id == key_id).with_for_update()).first()
+    mine = sa.and_(table.c.id == key_id, table.c.kind == KIND)
+    row = connection.execute(sa.select(table).where(mine).with_for_update()).first()
     return KeyRow(**row._mapping) if row else None
 
 
@@ -73,9 +74,10 @@ def expire(connection: sa.Connection, key_id: str, at: int) -> None:
 def all_of(connection: sa.Connection) -> list[KeyRow]:
     """Give all keys, the newest first, those among them that are good no more."""
     table = schema.key
-    return [KeyRow(**row._mapping) for row in connection.execute(sa.select(table).order_by(table.c.id.desc()))]
+    query = sa.select(table).where(table.c.kind == KIND).order_by(table.c.id.desc())
+    return [KeyRow(**row._mapping) for row in connection.execute(query)]
 
 
 def revoke(connection: sa.Connection, key_id: str, now: int) -> bool:
-    """Make a key good for nothing; false if there is none that was not revoked."""
-    return credentials.revoke(connection, schema.key, key_id, now)
+    """Make a key good for nothing; false if there is none that was not revoked. A signing key is none of these."""
+    return lock(connection, key_id) is not None and credentials.revoke(connection, schema.key, key_id, now)

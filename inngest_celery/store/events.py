@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from inngest_celery import ids
-from inngest_celery.store import schema, subjects
+from inngest_celery.store import schema, sent_by, subjects
 from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, values
 from inngest_celery.trace_context import KEPT_AS
@@ -27,7 +27,8 @@ def head_of(event: Event) -> dict[str, object]:
 def extra_of(event: Event) -> dict[str, Any]:
     """Give what an event's sender has said of it besides its name, id, time and data: ``user`` and ``v``."""
     extra: dict[str, Any] = json.loads(event.extra) if event.extra else {}
-    extra.pop(KEPT_AS, None)
+    for ours in (KEPT_AS, sent_by.KEPT_AS):
+        extra.pop(ours, None)
     return extra
 
 

@@ -136,6 +136,8 @@ def _waited(text: str | None) -> str | None:
     if text is None:
         return None
     read = json.loads(text)
+    if "asked" in read:
+        return json.dumps({"asked": {"redacted": True}})
     return json.dumps({**read, "if": None, "event": _topic(read.get("event"))})
 
 

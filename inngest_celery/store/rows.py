@@ -87,7 +87,8 @@ class Step:
     """A step's recorded outcome.
 
     ``seq`` counts the outcomes of a run from 1, in the order in which they were recorded; 0 in rows from before that.
-    ``waited`` says of a sleep or wait until when it would have lasted (``until``), and for what (``event``, ``if``).
+    ``waited`` says of a sleep or wait until when it would have lasted (``until``), for what (``event``, ``if``), and
+    which event it ended with (``answer``); of a step that has asked a model, with what (``asked``).
     """
 
     run_id: str

@@ -7,12 +7,12 @@ shared: either the route sees the wait, or the wait, once it has the topic, sees
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import sqlalchemy as sa
 
 from inngest_celery.opcodes import Opcode
-from inngest_celery.store import events, outcomes, schema
+from inngest_celery.store import events, outcomes, schema, sent_by
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.database import Database
 from inngest_celery.store.inserts import insert_new
@@ -76,10 +76,14 @@ def take(connection: sa.Connection, run_id: str, key: str) -> Wait | None:
     return Wait(**row._mapping)
 
 
-def waited_for(wait: Wait, task: str | None = None) -> str:
-    """Give what a step keeps of its wait, as JSON text; of a wait for a Celery task, its name."""
-    told = {"until": wait.expires_at, "event": wait.event_name, "if": wait.expression}
-    return json.dumps(told if task is None else {**told, "task": task})
+def waited_for(wait: Wait, more: Mapping[str, object] | None = None) -> str:
+    """Give what a step keeps of its wait, as JSON text, with more about it."""
+    return json.dumps({"until": wait.expires_at, "event": wait.event_name, "if": wait.expression, **(more or {})})
+
+
+def answered_with(event: Event) -> dict[str, object]:
+    """Give what a step keeps of the event that it has waited for, besides the event itself."""
+    return {"answer": {"id": event.id, "by": sent_by.of_event(event.extra)}}
 
 
 def candidates(connection: sa.Connection, name: str, anchors: Iterable[str], at: int) -> list[Wait]:
@@ -100,14 +104,15 @@ def resume(
     now: int,
     sweep_at: int,
     task_id: str | None = None,
-    task: str | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> Job | None:
     """Record what a waiting step has got, and make its job due.
 
     Args:
         memo: what the function sees of it.
         now, sweep_at: milliseconds.
-        task_id, task: the Celery task that the step has waited for, if it has.
+        task_id: the Celery task that the step has waited for, if it has.
+        more: what the step keeps of its wait, besides until when it would have lasted, and for what.
 
     Returns:
         The job, or ``None`` when the wait is gone: satisfied, timed out or its run ended before.
@@ -133,7 +138,7 @@ def resume(
         started_at=wait.created_at,
         ended_at=now,
         task_id=task_id,
-        waited=waited_for(wait, task),
+        waited=waited_for(wait, more),
     )
     outcomes.append(connection, [step])
     job = schema.job

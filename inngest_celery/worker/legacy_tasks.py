@@ -294,7 +294,7 @@ def _record(runtime: Runtime, job: Job, memo: str, task_id: str) -> Job | None:
             now=now,
             sweep_at=now + runtime.settings.hint_timeout_ms,
             task_id=task_id,
-            task=_kept(job)["task"],
+            more={"task": _kept(job)["task"]},
         )
 
 

@@ -15,8 +15,9 @@ from inngest_celery.masking import sealed
 from inngest_celery.sdk.event import Event
 from inngest_celery.sdk.jsonable import encode
 from inngest_celery.store import events as event_rows
-from inngest_celery.store import rows, sending
+from inngest_celery.store import rows, sending, sent_by
 from inngest_celery.store.errors import explained
+from inngest_celery.store.sent_by import SentBy
 from inngest_celery.trace_context import current, kept_with
 from inngest_celery.worker import hints
 from inngest_celery.worker.runtime import Runtime, runtime_of
@@ -47,6 +48,7 @@ class Outbox:
         *,
         session: object | None = None,
         message: str | None = None,
+        by: SentBy | None = None,
     ) -> list[str]:
         """Store events and have them routed.
 
@@ -55,6 +57,7 @@ class Outbox:
             session: a SQLAlchemy ``Session`` or ``Connection`` on the product's database. The events then are part of
                 its transaction: sent when it commits, never sent when it rolls back.
             message: what the messages that route them carry, see ``worker.call_options``.
+            by: who sends them, if that is known.
 
         Returns:
             The internal id of each event.
@@ -65,7 +68,7 @@ class Outbox:
             DatabaseError: it cannot be reached.
         """
         now = self._runtime.clock.now()
-        extra = kept_with(None, current())
+        extra = sent_by.kept_with(kept_with(None, current()), by)
         with sealed.used(self._runtime.secret_keys):
             stored = [_row(event, now, ids.new(now), extra) for event in events]
         return self.store(stored, session=session, message=message)

@@ -14,7 +14,7 @@ from inngest_celery.crash import crash_point
 from inngest_celery.drivers.http import answer as answers
 from inngest_celery.drivers.http import endpoints, gateway, request, transport
 from inngest_celery.drivers.http.reading import Circumstances, report_of
-from inngest_celery.drivers.http.signing import is_signed
+from inngest_celery.engine import prompts
 from inngest_celery.engine.decide import ONWARD
 from inngest_celery.engine.report import Failure, GoOn, Outcome, Report
 from inngest_celery.engine.retries import is_final
@@ -27,6 +27,7 @@ from inngest_celery.store.rows import Job, JobKind
 from inngest_celery.worker import hints
 from inngest_celery.worker.admission import Slot
 from inngest_celery.worker.runtime import Runtime
+from inngest_celery.worker.signing_keys import EXPIRED
 from inngest_celery.worker.tracing import Shown, trace_in_place
 from inngest_celery.worker.turns import Turns, decision, signal_conflict
 
@@ -260,10 +261,16 @@ class RemoteTurns(Turns):
         signature = response.headers.get("x-inngest-signature")
         # Older SDKs do not sign what they answer.
         if settings.signing_keys and signature:
-            now_s = self._clock.now() // 1000
-            if not is_signed(settings.signing_keys, response.body.rstrip(b"\n"), signature, now_s):
-                raise transport.NoResponse(_FORGED)
+            self._check(response.body.rstrip(b"\n"), signature)
         return response
+
+    def _check(self, body: bytes, signature: str) -> None:
+        """Refuse an answer that is not signed with a key that is good, and see that the use of one is known."""
+        keys = self._runtime.signing_keys
+        if keys.signer(body, signature, f"app {self._app_id}") is None:
+            ended = keys.was_signed(body, signature)
+            raise transport.NoResponse(Failure("SignatureInvalid", keys.ending, code=EXPIRED) if ended else _FORGED)
+        keys.write()
 
     def _call_over_connection(self, call: request.Call) -> transport.Response:
         """Call an app that has dialled in."""
@@ -316,16 +323,18 @@ class RemoteTurns(Turns):
             failure = error.failure
             if is_final(failure, self._job.attempt, self._spec.max_attempts):
                 memo = failure.to_memo()
+        op = Opcode(wanted["op"])
         outcome = Outcome(
             key=self._job.key,
             name=self._job.name,
-            op=Opcode(wanted["op"]),
+            op=op,
             attempt=self._job.attempt,
             memo=memo,
             failure=failure,
             started_at=started_at,
             ended_at=self._clock.now(),
             task_id=task_id,
+            asked=prompts.of_request(wanted) if op is Opcode.AI_GATEWAY else None,
         )
         return Report(
             outcomes=[outcome],

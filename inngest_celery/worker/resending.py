@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from inngest_celery import ids
-from inngest_celery.store import events
+from inngest_celery.store import events, sent_by
+from inngest_celery.store.sent_by import SentBy
 from inngest_celery.worker.outbox import Outbox
 from inngest_celery.worker.runtime import Runtime
 
@@ -33,8 +34,11 @@ class EventInternalError(ValueError):
         )
 
 
-def resend(runtime: Runtime, event_ids: Sequence[str]) -> list[str]:
+def resend(runtime: Runtime, event_ids: Sequence[str], by: SentBy | None = None) -> list[str]:
     """Send events again, all of them or none: under new ids, happening now.
+
+    Args:
+        by: who does it, if that is known.
 
     Returns:
         The ids of the new events.
@@ -54,5 +58,6 @@ def resend(runtime: Runtime, event_ids: Sequence[str]) -> list[str]:
         if event.name.startswith(_OURS):
             raise EventInternalError(event_id, event.name)
         new_id = ids.new(now)
-        again.append(replace(event, id=new_id, external_id=new_id, ts=now, received_at=now))
+        extra = sent_by.kept_with(event.extra, by)
+        again.append(replace(event, id=new_id, external_id=new_id, ts=now, received_at=now, extra=extra))
     return Outbox(runtime).store(again)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from inngest_celery.worker.admission import Admission
     from inngest_celery.worker.execute import Executor
     from inngest_celery.worker.realtime import Publisher
+    from inngest_celery.worker.signing_keys import SigningKeys
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +93,13 @@ class Runtime:
     @cached_property
     def clock(self) -> Clock:
         return clock_from(self.settings.clock)
+
+    @cached_property
+    def signing_keys(self) -> SigningKeys:
+        """What checks what is signed, and tokens that stand for keys."""
+        from inngest_celery.worker.signing_keys import SigningKeys
+
+        return SigningKeys(self)
 
     @cached_property
     def keyring(self) -> Keyring | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from celery import Celery
@@ -67,3 +68,46 @@ def test_doctor_warns_of_keys_that_end_or_that_nobody_uses(cli: RunCli, shop: Ce
     assert found() == [], "another one is there"
     inline.clock.advance(95 * 86_400_000)
     assert found() == ["event_key_expires", "event_key_unused"]
+
+
+def test_doctor_says_whether_the_fallback_signing_key_may_go(cli: RunCli, shop: Celery, inline: Inline) -> None:
+    runtime = runtime_of(shop)
+    clock = runtime.clock
+
+    def found(**settings: object) -> tuple[str, str]:
+        shop.conf.update(settings)
+        runtime.renew()
+        runtime.__dict__["clock"] = clock
+        runtime.__dict__["signing_keys"] = signing
+        [finding] = examine(shop, None, [keys.fallback])
+        return finding.code, finding.text
+
+    shop.conf.update(inngest_signing_key="ab" * 32)
+    signing = runtime.signing_keys
+    assert not list(examine(shop, None, [keys.fallback]))
+    shop.conf.update(inngest_signing_key_fallback="cd" * 32)
+    assert found()[0] == "signing_key_fallback_unknown"
+    signing.note("ab" * 32, "app shop")
+    signing.write()
+    assert found()[0] == "signing_key_fallback_used", "for how long, nobody knows yet"
+    inline.clock.advance(8 * 86_400_000)
+    assert found()[0] == "signing_key_fallback_unused"
+    signing.note("cd" * 32, "app shop")
+    signing.write()
+    inline.clock.advance(180_000)
+    code, text = found()
+    assert code == "signing_key_fallback_used"
+    assert "3 min" in text
+    assert "ago by app shop" in text
+    listed = cli("keys", "list").output
+    assert "inngest_signing_key_fallback" in listed
+    assert "app shop" in listed
+    [main, fallback] = json.loads(cli("keys", "list", "--json").output)
+    assert (main["kind"], main["setting"], fallback["used_by"]) == ("signing", "inngest_signing_key", "app shop")
+    assert "cd" * 32 not in listed
+    assert "key_not_found" in cli("keys", "revoke", fallback["id"], status=3).output
+    assert "key_not_found" in cli("keys", "rotate", fallback["id"], status=3).output
+    soon = datetime.fromtimestamp(inline.clock.now() / 1000 + 86_400, UTC).isoformat()
+    assert found(inngest_signing_key_fallback_until=soon)[0] == "signing_key_fallback_ends"
+    inline.clock.advance(86_400_000)
+    assert found()[0] == "signing_key_fallback_ended"

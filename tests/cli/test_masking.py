@@ -39,7 +39,7 @@ def test_commands(cli: RunCli, inline: Inline) -> None:
     ]  # fmt: skip
     for run in (order, refused):
         commands += [("runs", "show", run.id), ("runs", "show", run.id, "--json"), ("why", run.id)]
-        commands += [("why", run.id, "--json")]
+        commands += [("why", run.id, "--json"), ("runs", "report", run.id), ("runs", "report", run.id, "--json")]
     commands += [("runs", "wait", refused.id), ("runs", "wait", refused.id, "--json"), ("runs", "watch", refused.id)]
     for command in commands:
         told = CliRunner().invoke(main, ["-A", MODULE, *command]).output
@@ -51,8 +51,10 @@ def test_commands(cli: RunCli, inline: Inline) -> None:
     assert EMAIL in whole
     assert CODE in whole
     assert "receipt 7" in cli("export", "steps", "--unmasked").stdout
+    assert CODE in cli("runs", "report", order.id, "--unmasked").stdout
     noted = json.loads(cli("audit", "list", "--json").stdout)
     assert [(each["action"], each["subject"]) for each in noted] == [
+        ("export.unmasked", order.id),
         ("export.unmasked", "steps"),
         ("export.unmasked", "events"),
     ]

@@ -112,6 +112,8 @@ PAGES = (
     "/users",
     "/tokens",
     "/audit",
+    "/keys",
+    "/runs/{run}/report",
     "/runs/{run}?step={step}",
     "/events/{event}",
     "/runs/unknown",

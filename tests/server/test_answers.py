@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -11,8 +12,11 @@ from fastapi.responses import RedirectResponse
 
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker import run_report
+from inngest_celery.worker.runtime import runtime_of
+from tests.functions.bench import Bench
 from tests.server.scripted import SDK, Scripted, done, op, steps
-from tests.server.stage import Stage
+from tests.server.stage import Stage, staged
 from tests.server.web import served
 
 pytestmark = pytest.mark.databases("sqlite")
@@ -264,6 +268,76 @@ def test_a_request_that_brings_nothing_fails_its_step(stage: Stage) -> None:
         run = stage.start("shop/a")
         assert stage.bench.output(run) == "GatewayError"
     assert len(stage.bench.attempts(run)) == 2
+
+
+def test_what_a_model_was_asked_is_kept(stage: Stage) -> None:
+    model = Scripted(Response("busy", 529), Response('{"model": "m-2", "usage": {}}'))
+    asked = {"model": "w", "prompt": "wrapped words", "temperature": 1, "client": {"apiKey": "sk-planted"}}
+    wrapped = {"type": "step.ai.wrap", "input": [asked]}
+    seen: list[Any] = []
+    with served(model.app) as origin:
+        opts = {
+            "url": f"{origin}/api/inngest?stepId=x&key=sk-planted",
+            "headers": {"x-planted": "sk-planted"},
+            "auth_key": "sk-planted",
+            "format": "openai-chat",
+            "body": {"model": "m", "messages": ["inferred words"], "user": "sk-planted"},
+            "type": "step.ai.infer",
+        }
+
+        def answer(call: dict[str, Any]) -> Response:
+            seen.append(call)
+            if len(seen) == 1:
+                return steps(op("AIGateway", "a", opts=opts))
+            if len(seen) == 2:
+                error = {"name": "Busy", "message": "try again"}
+                return steps(op("StepError", "b", opts=wrapped, error=error))
+            return done("done") if len(seen) == 4 else steps(op("StepRun", "b", opts=wrapped, data={"said": 1}))
+
+        with Scripted(answer).registered(stage, retries=1):
+            run = stage.start("shop/a")
+            assert stage.bench.output(run) == "done"
+    made = run_report.report(runtime_of(stage.bench.app), run.id)
+    assert [(each["step"], each["attempt"], each["asked_model"], each["prompt"]) for each in made["models"]] == [
+        ("a", 1, "m", {"messages": ["inferred words"]}),
+        ("a", 2, "m", {"messages": ["inferred words"]}),
+        ("b", 1, "w", {"prompt": "wrapped words"}),
+        ("b", 2, "w", {"prompt": "wrapped words"}),
+    ]
+    assert made["models"][1]["parameters"] == {"user": "[secret]"}
+    assert made["models"][3]["parameters"] == {"temperature": 1, "client": {"apiKey": "[secret]"}}
+    # Who looks at a step sees it, too.
+    for step in stage.bench.steps(run):
+        page = stage.http.get(f"/runs/{run.id}?step={step.id}").text
+        assert "wrapped words" in page or "inferred words" in page
+        output_id = base64.urlsafe_b64encode(json.dumps([run.id, step.id, ""]).encode()).decode()
+        query = f'{{ runTraceSpanOutputByID(outputID: "{output_id}") {{ input }} }}'
+        told = stage.http.post("/v0/gql", json={"query": query}).json()["data"]["runTraceSpanOutputByID"]
+        assert "words" in told["input"]
+    assert "sk-planted" not in stage.bench.dump()
+
+
+def test_what_an_app_reports_by_itself_is_masked_before_it_is_stored(database_url: str) -> None:
+    bench = Bench(database_url, inngest_masking=[{"pattern": "card_number", "at": "store"}])
+    card = "4242424242424242"
+    with staged(bench) as stage:
+
+        def answer(call: dict[str, Any]) -> Response:
+            if call["steps"]:
+                return done(call["steps"]["a"]["data"])
+            ctx = call["ctx"]
+            said = op("StepRun", "a", data=f"card {card}", opts={"type": "step.ai.wrap", "input": [f"is {card} good?"]})
+            given = {"qi_id": ctx["qi_id"], "generation_id": 1, "steps": [said]}
+            stage.http.post(f"/v1/checkpoint/{ctx['run_id']}/async", json=given).raise_for_status()
+            return steps(op("DiscoveryRequest", ""))
+
+        with Scripted(answer).registered(stage):
+            run = stage.start("shop/a")
+            assert stage.bench.output(run) == "card [masked]"
+        [asked] = run_report.report(runtime_of(bench.app), run.id)["models"]
+        assert asked["prompt"] == "is [masked] good?"
+        assert card not in bench.dump()
+    bench.close()
 
 
 def test_calls_are_in_the_trace_of_the_events_sender(stage: Stage) -> None:

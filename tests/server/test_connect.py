@@ -18,9 +18,11 @@ from inngest_celery.drivers.connect import wire_pb2 as wire
 from inngest_celery.drivers.connect.calling import NobodyTakesIt, call
 from inngest_celery.drivers.http.request import DISCOVERY, Call
 from inngest_celery.flow.gate import connect as connect_to_redis
+from inngest_celery.server import sends
 from inngest_celery.server.application import create_app
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker import signing_keys
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
 from tests.server.dialling import Dialler, dialled_in, reply
@@ -297,8 +299,11 @@ def test_what_is_no_message_ends_the_connection(stage: Stage) -> None:
     assert stage.http.post("/v0/connect/flush", content=b"\xff\xff").status_code == 400
 
 
-def test_keys_are_asked_for(bench: Bench) -> None:
-    bench.app.conf.inngest_signing_key = "signkey-prod-" + "ab" * 32
+def test_keys_are_asked_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Uses of keys are written when this test says so.
+    monkeypatch.setattr(sends, "_LOOK_S", 3600.0)
+    bench.app.conf.inngest_signing_key = "signkey-prod-" + "cd" * 32
+    bench.app.conf.inngest_signing_key_fallback = "signkey-prod-" + "ab" * 32
     with staged(bench) as stage:
         assert stage.http.post("/v0/connect/start").status_code == 401
         assert stage.http.post("/v0/connect/flush").status_code == 401
@@ -310,6 +315,9 @@ def test_keys_are_asked_for(bench: Bench) -> None:
 
         with dialled_in(client, [fn]):
             assert stage.output("test/go") == "done"
+            runtime_of(bench.app).signing_keys.write()
+        main, fallback = signing_keys.known(runtime_of(bench.app))
+        assert (main.used_at, fallback.used_by) == (None, "app sample")
 
 
 def test_without_a_redis(database_url: str) -> None:

@@ -104,7 +104,7 @@ def working(stage: Stage) -> Iterator[None]:
 def test_every_client_finds_the_tools(stage: Stage, mode: str) -> None:
     async def using(tools: Tools) -> None:
         listed = {each.name: each for each in (await tools.client.list_tools()).tools}
-        assert listed.keys() == {*OFFICIAL, "why", "replay", "cancel"}
+        assert listed.keys() == {*OFFICIAL, "why", "replay", "cancel", "get_run_report"}
         for each in listed.values():
             assert len(each.description or "") > 25, each.name
             assert each.input_schema["type"] == "object"

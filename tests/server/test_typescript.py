@@ -16,6 +16,8 @@ from inngest_encryption import EncryptionMiddleware
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
+from inngest_celery.worker import run_report
+from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
 from tests.server import test_realtime
 from tests.server.stage import Stage, staged
@@ -141,7 +143,13 @@ def test_all_the_rest(stage: Stage, app: TypeScriptApp) -> None:
     """One app and one server for all of it: to start them takes longer than what is tested."""
     assert stage.output("ts/many") == [f"step-{number}" for number in range(5)]
     assert stage.output("ts/fetch") == {"status": 200, "body": {"asked": {"q": 1}, "x": "1"}}
-    assert stage.output("ts/infer") == ["gpt-test says hello", "wrapped"]
+    run = stage.start("ts/infer")
+    assert stage.bench.output(run) == ["gpt-test says hello", "wrapped"]
+    asked = run_report.report(runtime_of(stage.bench.app), run.id)["models"]
+    assert [(each["step"], each["asked_model"], each["prompt"]) for each in asked] == [
+        ("ask", "gpt-test", {"messages": [{"role": "user", "content": "hello"}]}),
+        ("wrap", None, "wrapped"),
+    ]
     race = stage.start("ts/race")
     assert "after" in [step.name for step in stage.bench.steps(race)], "it goes on with the first"
     assert stage.bench.output(race) == ["fast", "after"]

@@ -7,10 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from inngest_celery.cli.report import as_markdown
+import inngest_celery as inngest
+from inngest_celery.store import schema
+from inngest_celery.store.sent_by import SentBy
 from inngest_celery.worker import auditing, run_report
 from inngest_celery.worker.auditing import Actor
+from inngest_celery.worker.outbox import outbox
+from inngest_celery.worker.report_text import as_markdown
+from inngest_celery.worker.resending import resend
 from inngest_celery.worker.runs import RunNotFoundError
 from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
@@ -60,6 +66,7 @@ def test_a_run_with_a_model_and_an_approval(bench: Bench) -> None:
     assert (approval["step"], approval["outcome"]) == ("approve", "answered")
     assert approval["answer"]["data"] == {"n": 1, "by": "ada"}
     assert "async.data.n" in approval["if"]
+    assert (approval["answered_by"], approval["event_id"]) == (None, approval["answer"]["id"])
     [error] = made["errors"]
     assert (error["step"], error["attempt"], error["error"]["message"]) == ("ask", 1, "busy")
     assert [each["step"] for each in made["decisions"]] == ["ask", "approve"]
@@ -73,8 +80,45 @@ def test_a_run_with_a_model_and_an_approval(bench: Bench) -> None:
     assert run_report.digest(kept) != made["digest"]
     text = "\n".join(as_markdown(made))
     assert "`pay/approved`" in text
+    assert "not known" in text
     assert "pay ¦ 'them'" in text
     assert made["digest"] in text
+
+
+def test_whoever_sends_an_event_again_is_who_has_answered(bench: Bench) -> None:
+    @bench.function(retries=0)
+    def fn(ctx: Any) -> None:
+        for number in range(4):
+            ctx.step.wait_for_event(f"approve-{number}", event="pay/approved", timeout=timedelta(days=1))
+
+    @bench.function("sender", trigger=inngest.TriggerEvent(event="pay/clicked"))
+    def sender(ctx: Any) -> None:
+        ctx.step.send_event("send", inngest.Event(name="pay/approved"))
+
+    run, runtime = bench.run(), runtime_of(bench.app)
+    ci, ada = SentBy(kind="event_key", name="ci", id="1"), SentBy(kind="session", name="ada", id="")
+    [sent] = outbox(bench.app).send([inngest.Event(name="pay/approved", data={"n": 1})], by=ci)
+    bench.inline.drain()
+    for by in (None, ada):
+        [sent] = resend(runtime, [sent], by)
+        bench.inline.drain()
+    [clicked] = bench.send("pay/clicked")
+    by_run = SentBy(kind="run", name="app-sender", id=clicked.id)
+    assert [each["answered_by"] for each in run_report.report(runtime, run.id)["approvals"]] == [ci, None, ada, by_run]
+
+
+def test_what_is_no_text_is_reported_all_the_same(bench: Bench) -> None:
+    @bench.function(retries=0)
+    def fn(ctx: Any) -> None:
+        pass
+
+    run = bench.run()
+    with bench.database.transaction() as connection:
+        # As an app in another language may give it.
+        connection.execute(sa.update(schema.run).values(output='"half a \\ud83d"'))
+    made = run_report.report(runtime_of(bench.app), run.id)
+    assert made["run"]["output"] == "half a \ufffd"
+    assert run_report.digest(made) == made["digest"]
 
 
 def test_an_approval_that_never_came(bench: Bench) -> None:

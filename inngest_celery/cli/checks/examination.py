@@ -40,6 +40,7 @@ CHECKS: list[Check] = [
     encryption.keys,
     limits.flow_redis,
     keys.ends,
+    keys.fallback,
     registration.workers,
     registration.queues,
     registration.tasks,

@@ -100,9 +100,13 @@ class Presence:
 
     # Dialling in
 
-    def new_token(self, connection_id: str) -> str:
-        """Give what a connection has to show when it dials in."""
-        token = secrets.token_urlsafe(24)
+    def new_token(self, connection_id: str, mark: str = "") -> str:
+        """Give what a connection has to show when it dials in.
+
+        Args:
+            mark: what is known of whoever dials in, to be read with :func:`mark_of` when it does.
+        """
+        token = f"{secrets.token_urlsafe(24)}.{mark}"
         self._redis.set(self._key("token", connection_id), token, ex=_TOKEN_S)
         return token
 
@@ -186,3 +190,8 @@ class Presence:
 def key_of(prefix: str, kind: str, name: str) -> str:
     """Give the key in Redis of something that has to do with apps that dial in."""
     return f"{prefix}:connect:{kind}:{name}"
+
+
+def mark_of(token: str) -> str:
+    """Give what a token that is expected was marked with."""
+    return token.partition(".")[2]

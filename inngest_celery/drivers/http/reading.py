@@ -10,6 +10,7 @@ from inngest_celery.drivers.http.answer import Answer, failure_from
 from inngest_celery.drivers.http.defers import LAZY, defers_of
 from inngest_celery.drivers.http.ops import Op
 from inngest_celery.drivers.http.request import DISCOVERY, Call
+from inngest_celery.engine import prompts
 from inngest_celery.engine.limits import size_of
 from inngest_celery.engine.report import Failure, GoOn, Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final
@@ -106,7 +107,9 @@ def outcomes_of(ops: Sequence[Op], now: int) -> list[Outcome] | None:
             continue
         if op.code not in ("step", "steprun", "stepfailed"):
             return None
-        outcome = Outcome(op.id, op.name, Opcode.STEP_RUN, 0, None, started_at=now, ended_at=now)
+        outcome = Outcome(
+            op.id, op.name, Opcode.STEP_RUN, 0, None, started_at=now, ended_at=now, asked=prompts.of_wrapped(op.opts)
+        )
         failure = failure_from(op.error or {}) if op.code == "stepfailed" else None
         found.append(replace(outcome, failure=failure, memo=_memo(op, failure)))
     return found
@@ -157,6 +160,7 @@ def _outcome(call: Call, answer: Answer, op: Op, found: Circumstances) -> Outcom
         started_at=found.started_at,
         ended_at=found.ended_at,
         task_id=found.task_id,
+        asked=prompts.of_wrapped(op.opts),
     )
     if op.code in ("step", "steprun"):
         return replace(outcome, memo=_memo(op, None))

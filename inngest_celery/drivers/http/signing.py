@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import parse_qs
 
 import jcs
@@ -43,11 +43,16 @@ def sign(key: str, body: bytes, at_s: int) -> str:
 
 def is_signed(keys: Iterable[str], body: bytes, signature: str, now_s: int) -> bool:
     """Tell whether a signature of a body was made with one of these keys within the last five minutes."""
+    return signer_of(keys, body, signature, now_s) is not None
+
+
+def signer_of(keys: Iterable[str], body: bytes, signature: str, now_s: int) -> str | None:
+    """Give the key that a signature of a body was made with within the last five minutes, if it is one of these."""
     fields = parse_qs(signature)
     at, digest = fields.get("t", [""])[0], fields.get("s", [""])[0]
     if not at.isascii() or not at.isdigit() or len(at) > 15 or abs(now_s - int(at)) > MAX_AGE_S:
-        return False
-    return any(hmac.compare_digest(_digest(key, body, at).encode(), digest.encode()) for key in keys)
+        return None
+    return _first(keys, lambda key: hmac.compare_digest(_digest(key, body, at).encode(), digest.encode()))
 
 
 def bearer_of(key: str) -> str:
@@ -64,11 +69,21 @@ def bearer_of(key: str) -> str:
     return key[: len(key) - len(bare)] + hashlib.sha256(bytes.fromhex(bare)).hexdigest()
 
 
-def authorises(keys: Iterable[str], token: str) -> bool:
-    """Tell whether a bearer token stands for one of these keys: its hash, or the key itself."""
+def holder_of(keys: Iterable[str], token: str) -> str | None:
+    """Give the key that a bearer token stands for, if it is one of these: the token is its hash, or the key itself."""
     given = bare_key(token).encode()
-    wanted = (text.encode() for key in keys for text in (bare_key(bearer_of(key)), bare_key(key)))
-    return any(hmac.compare_digest(given, each) for each in wanted)
+
+    def stands_for(key: str) -> bool:
+        hashed = hmac.compare_digest(given, bare_key(bearer_of(key)).encode())
+        return hmac.compare_digest(given, bare_key(key).encode()) or hashed
+
+    return _first(keys, stands_for)
+
+
+def _first(keys: Iterable[str], fits: Callable[[str], bool]) -> str | None:
+    """Give the first key that fits, having looked at all: how long it takes does not tell which one it was."""
+    fitting = [key for key in keys if fits(key)]
+    return fitting[0] if fitting else None
 
 
 def bare_key(key: str) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import to_jsonable_python
+
 from inngest_celery.engine.backoff import parse_retry_after
 from inngest_celery.sdk.errors import Error, RetryAfterError
+from inngest_celery.sdk.secret import Secret
 
 if TYPE_CHECKING:
     import httpx
@@ -43,8 +47,8 @@ def infer(opts: Mapping[str, Any]) -> object:
     try:
         response = httpx.post(
             opts["url"],
-            json=opts["body"],
-            headers={**headers, **(opts.get("headers") or {})},
+            content=_sent(opts["body"]),
+            headers={"content-type": "application/json", **headers, **(opts.get("headers") or {})},
             params=params or None,
             timeout=_TIMEOUT_S,
         )
@@ -56,6 +60,17 @@ def infer(opts: Mapping[str, Any]) -> object:
         return response.json()
     except ValueError as error:
         raise AIGatewayError(f"the answer of {response.url.host} is not JSON: {response.text[:200]}") from error
+
+
+def _sent(body: object) -> str:
+    """Write a body as the provider gets it: with what is secret in it."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_revealed)
+
+
+def _revealed(value: object) -> object:
+    if isinstance(value, Secret):
+        return to_jsonable_python(value.get_secret_value())
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def _refusal(response: httpx.Response) -> Error:

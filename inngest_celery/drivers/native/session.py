@@ -19,13 +19,14 @@ from inngest_celery.drivers.native.hooks import Hooks
 from inngest_celery.drivers.native.loop import loop_thread
 from inngest_celery.drivers.native.numbering import StepNumbers
 from inngest_celery.drivers.native.soft_limits import awaited, interrupted_after
-from inngest_celery.engine import time_limits
+from inngest_celery.engine import prompts, time_limits
 from inngest_celery.engine.limits import size_of
 from inngest_celery.engine.report import Outcome, Plan, Report
 from inngest_celery.engine.retries import is_final
 from inngest_celery.opcodes import Opcode
 from inngest_celery.sdk.context import Context, ContextSync
 from inngest_celery.sdk.errors import (
+    SecretError,
     StepNestedError,
     SuspensionSwallowedError,
 )
@@ -39,7 +40,8 @@ from inngest_celery.sdk.secret import read_json
 from inngest_celery.sdk.session import InTransaction, StepCall
 from inngest_celery.sdk.step import Step, StepSync
 from inngest_celery.sdk.types import EmptySentinel
-from inngest_celery.store import rows
+from inngest_celery.store import rows, sent_by
+from inngest_celery.store.sent_by import SentBy
 
 _inside_step: contextvars.ContextVar[str | None] = contextvars.ContextVar("inngest_inside_step", default=None)
 
@@ -211,6 +213,7 @@ class NativeSession:
         started_at = self._clock.now()
         self.context.attempt = attempt
         try:
+            asked = self._asked(call)
             if enter is not None:
                 reached.context.run(enter)
             memo, cost = self._run_body(reached)
@@ -229,6 +232,7 @@ class NativeSession:
             task_id=task_id,
             emits=[self._emitted(event_id, event) for event_id, event in call.emits],
             cost=cost,
+            asked=asked,
         )
 
     def failed(
@@ -240,6 +244,8 @@ class NativeSession:
             started_at: when it began, in milliseconds; now, if left out.
         """
         call, failure, now = self._open[key].call, failure_of(error), self._clock.now()
+        # Without a key for what is secret in it, nobody was asked.
+        asked = None if isinstance(error, SecretError) else self._asked(call)
         final = is_final(failure, attempt, self._max_attempts)
         return Outcome(
             key=key,
@@ -253,6 +259,7 @@ class NativeSession:
             ended_at=now,
             task_id=task_id,
             emits=[self._emitted(event_id, event) for event_id, event in call.emits],
+            asked=asked,
         )
 
     def go_on(self, memos: Mapping[str, str]) -> None:
@@ -359,6 +366,12 @@ class NativeSession:
                 reached.put_forward = True
         report.blocked = bool(self._open)
 
+    def _asked(self, call: StepCall) -> str | None:
+        if call.op is not Opcode.AI_GATEWAY:
+            return None
+        # Middleware that changes values may encrypt them, and then nobody else is to read the prompt.
+        return prompts.of_request(call.opts or {}, keeps_body=self.stays_live)
+
     def _run_body(self, reached: _Reached) -> tuple[str, float | None]:
         """Run hooks and body; give the memo, and what the step cost."""
         call, context = reached.call, reached.context
@@ -409,9 +422,10 @@ class NativeSession:
 
     def _emitted(self, event_id: str, event: Event) -> rows.Event:
         now = self._clock.now()
-        return rows.Event(
-            event_id, event.name, event.id or event_id, encode_output(dict(event.data)), event.ts or now, now
-        )
+        data = encode_output(dict(event.data))
+        by = SentBy(kind="run", name=self._function.id, id=self.run_id)
+        extra = sent_by.kept_with(None, by)
+        return rows.Event(event_id, event.name, event.id or event_id, data, event.ts or now, now, extra)
 
 
 def _read(memo: Output) -> object:

@@ -12,12 +12,12 @@ from fastapi import Depends, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.requests import HTTPConnection
 
-from inngest_celery.drivers.http.signing import authorises
 from inngest_celery.server.access import api_tokens, sessions
 from inngest_celery.server.access.hosts import is_at_home
 from inngest_celery.server.access.roles import Person, Role
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import server_of
+from inngest_celery.worker.signing_keys import EXPIRED
 
 # Apps hold the signing key: enough to look after runs, but not to let others in.
 SIGNING_KEY = Person("signing key", Role.OPERATOR, "signing_key")
@@ -68,14 +68,22 @@ def _find(request: HTTPConnection) -> Person | None:
     bearer = bearer_in(request)
     if bearer is not None:
         found = api_tokens.holder_of(server.runtime, bearer)
-        if found is None and server.settings.signing_keys and authorises(server.settings.signing_keys, bearer):
+        keys = server.runtime.signing_keys
+        if found is None and keys.holder(bearer, _asks_for(request)):
             found = SIGNING_KEY
+        elif found is None and keys.has_ended(bearer):
+            request.state.key_has_ended = True
     else:
         found = sessions.person_of(request)
     if found is None and server.options.development and is_at_home(request):
         # SDKs that have a key show it to a development server, too, which has none.
         return DEVELOPER
     return found
+
+
+def _asks_for(request: HTTPConnection) -> str:
+    """Tell who shows a signing key: of a program nothing is known but what it asks for."""
+    return f"a request to /{request.url.path.split('/')[1][:20]}"
 
 
 @lru_cache
@@ -126,6 +134,8 @@ def _unknown(request: Request) -> ApiError:
         else "Log in, or send Authorization: Bearer with an API token (inngest-celery tokens create) or with the "
         "hashed signing key of this server (INNGEST_SIGNING_KEY in the app and in the server)."
     )
+    if getattr(request.state, "key_has_ended", False):
+        return ApiError(401, server_of(request).runtime.signing_keys.ending, code=EXPIRED)
     return ApiError(401, f"Authentication failed. {advice}", code="authentication_failed")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from inngest_celery.drivers.http.signing import authorises
 from inngest_celery.server.access import event_keys
 from inngest_celery.server.access.api_tokens import PREFIX
 from inngest_celery.server.access.senders import DEVELOPER, Sender, Senders
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import server_of
+from inngest_celery.worker.signing_keys import EXPIRED
 
 
 def require_signing_key(request: HTTPConnection) -> None:
@@ -20,17 +20,34 @@ def require_signing_key(request: HTTPConnection) -> None:
         ApiError: 401.
     """
     server = server_of(request)
-    keys = server.settings.signing_keys
-    if not keys and server.options.development:
+    keys = server.runtime.signing_keys
+    if not server.settings.signing_keys and server.options.development:
         return
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if not (keys and scheme.lower() == "bearer" and authorises(keys, token.strip())):
+    token = token.strip() if scheme.lower() == "bearer" else ""
+    request.state.signing_key = keys.holder(token, shown_by(request))
+    if request.state.signing_key is None:
+        if keys.has_ended(token):
+            raise ApiError(401, keys.ending, code=EXPIRED)
         raise ApiError(
             401,
             "Authentication failed. Send Authorization: Bearer with the hashed signing key that this server has "
             "(INNGEST_SIGNING_KEY in the app and in the server).",
             code="authentication_failed",
         )
+
+
+def shown_by(request: HTTPConnection) -> str:
+    """Tell who shows a signing key, as far as a request says it; see :func:`note_app`."""
+    sdk = "".join(each for each in request.headers.get("x-inngest-sdk", "") if each.isprintable())
+    return f"an app on {sdk[:64]}" if sdk else "a request to the APIs"
+
+
+def note_app(request: HTTPConnection, app_id: str) -> None:
+    """Note which app it is that has shown the signing key in a request."""
+    key: str | None = getattr(request.state, "signing_key", None)
+    if key is not None:
+        server_of(request).runtime.signing_keys.note(key, f"app {app_id}")
 
 
 async def require_event_key(request: HTTPConnection, key: str, *, header: bool = True) -> Sender:

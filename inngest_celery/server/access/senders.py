@@ -16,6 +16,7 @@ from inngest_celery.server.errors import ApiError
 from inngest_celery.store import credentials
 from inngest_celery.store import event_keys as rows
 from inngest_celery.store.event_keys import KeyRow
+from inngest_celery.store.sent_by import SentBy
 from inngest_celery.worker.runtime import Runtime
 
 # So long a key may be good here after it was revoked elsewhere.
@@ -38,6 +39,11 @@ class Sender:
     name: str
     kind: str
     scopes: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> SentBy | None:
+        """What is kept of it with an event; nothing where no key is asked for."""
+        return SentBy(kind=self.kind, name=self.name, id=self.id) if self.id else None
 
     def require_scope(self, names: Iterable[str]) -> None:
         """Refuse events that this sender may not send.

@@ -15,6 +15,7 @@ from inngest_celery.server.access import require_signing_key
 from inngest_celery.server.connect.gateway import PATH, Gateway
 from inngest_celery.server.errors import ApiError, Refusal
 from inngest_celery.server.state import Serving
+from inngest_celery.worker.signing_keys import mark_of
 
 router = APIRouter(tags=["connect"])
 
@@ -39,7 +40,8 @@ async def start(request: Request, server: Serving) -> Response:
     if gateway.closing:
         raise ApiError(503, "this server is about to end; dial in at another one, or again", code="gateway_closing")
     connection_id = ids.new(server.runtime.clock.now())
-    token = await run_in_threadpool(gateway.channel.presence.new_token, connection_id)
+    mark = mark_of(getattr(request.state, "signing_key", None))
+    token = await run_in_threadpool(gateway.channel.presence.new_token, connection_id, mark)
     answer = wire.StartResponse(
         connection_id=connection_id,
         gateway_endpoint=_endpoint(request, server.options.gateway_port),

@@ -19,7 +19,7 @@ from inngest_celery import ids
 from inngest_celery.drivers.connect import wire_pb2 as wire
 from inngest_celery.drivers.connect.calling import extend_every_s
 from inngest_celery.drivers.connect.channel import Channel, Told
-from inngest_celery.drivers.connect.presence import ALIVE_S, Connection, ServedApp, Status
+from inngest_celery.drivers.connect.presence import ALIVE_S, Connection, ServedApp, Status, mark_of
 from inngest_celery.server import registration
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.state import Server
@@ -45,11 +45,13 @@ class _Line:
 
     Attributes:
         about: what others may know of it.
+        mark: tells the signing key that it was begun with.
         calls: those that it has, and when each was last heard of, by the loop's clock.
     """
 
     websocket: WebSocket
     about: Connection
+    mark: str
     calls: dict[str, float] = field(default_factory=dict)
     sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -183,7 +185,7 @@ class Gateway:
             # The app dials in again.
             self._warn(error)
             return None
-        line = _Line(websocket, self._about(said, functions, websocket))
+        line = _Line(websocket, self._about(said, functions, websocket), mark_of(said.auth_data.session_token))
         self._lines[said.connection_id] = line
         ready = wire.ConnectionReady(
             heartbeat_interval=f"{_HEARTBEAT_S}s",
@@ -310,7 +312,11 @@ class Gateway:
             await self._tell(request_id, Told.ANSWERED, payload)
 
     async def _report(self, line: _Line) -> None:
-        line.about.heard_at = self._server.runtime.clock.now()
+        runtime = self._server.runtime
+        line.about.heard_at = runtime.clock.now()
+        # A connection that was begun with a key is used for as long as it is there: its app dials in with it again.
+        names = " and ".join(app.id for app in line.about.apps)
+        runtime.signing_keys.note_marked(line.mark, f"app {names}")
         await run_in_threadpool(self.channel.presence.report, line.about)
 
     async def _let_go(self, line: _Line, reason: str) -> None:

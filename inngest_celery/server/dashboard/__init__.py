@@ -23,6 +23,7 @@ from inngest_celery.server.dashboard import (
     functions,
     live,
     many,
+    report,
     run,
     runs,
     workers,
@@ -34,7 +35,7 @@ from inngest_celery.worker.inspection import Inspection
 _STATIC = Path(__file__).with_name("static")
 
 router = APIRouter(include_in_schema=False, dependencies=[Depends(errors_as_pages), Depends(require(Role.VIEWER))])
-for _part in (runs, many, run, events, functions, function_actions, function, apps, workers, failures):
+for _part in (runs, many, report, run, events, functions, function_actions, function, apps, workers, failures):
     router.include_router(_part.router)
 
 

@@ -16,7 +16,7 @@ from inngest_celery.server import notices
 from inngest_celery.server.dashboard.acting import Acting
 from inngest_celery.server.dashboard.filters import LAST
 from inngest_celery.server.errors import ApiError
-from inngest_celery.server.events import store
+from inngest_celery.server.events import asking, store
 from inngest_celery.server.rendering import page
 from inngest_celery.server.state import Server, Serving
 from inngest_celery.server.viewing import eyes_of
@@ -130,7 +130,7 @@ def send(server: Serving, acting: Acting, event: Annotated[str, Form()]) -> Resp
     try:
         given = json.loads(event)
         with acting.does("event.send") as entry:
-            sent = store(server, given if isinstance(given, list) else [given])
+            sent = store(server, given if isinstance(given, list) else [given], by=asking(server))
             entry.tell(ids=sent[:_RUNS_SHOWN], number=len(sent))
     except (ValueError, EventInvalidError) as error:
         raise ApiError(400, f"Nothing was sent: {error}", code=getattr(error, "code", "body_invalid")) from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
+from inngest_celery.engine import prompts
 from inngest_celery.engine.spec import read_spec
 from inngest_celery.opcodes import Opcode
 from inngest_celery.server import notices
@@ -38,6 +39,32 @@ _EVENTS_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
+class ModelAsked:
+    """What a model was asked.
+
+    Attributes:
+        whom: the provider, or the request's format, and the model, as far as they are known.
+        body: JSON text of the request's body; ``None`` if it was too large to be kept.
+        size: how many bytes that had.
+        sha256: its hash.
+    """
+
+    whom: str
+    body: str | None
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptShown:
+    """An attempt that failed, with what a model was asked in it, if one was."""
+
+    attempt: Attempt
+    error: str
+    asked_model: ModelAsked | None
+
+
+@dataclass(frozen=True, slots=True)
 class StepShown:
     """What is known of one step.
 
@@ -45,6 +72,8 @@ class StepShown:
         step: its outcome; ``None`` while it has none.
         job: what is still to be done for it.
         given: JSON text of what it was given, if that is recorded.
+        waited: JSON text of what it waited for.
+        asked_model: what it has asked a model.
         result: JSON text of what it gave.
         child: the run that it invoked.
         event_id: the event that it waited for.
@@ -56,8 +85,10 @@ class StepShown:
     op: str
     step: Step | None
     job: Job | None
-    attempts: list[Attempt]
+    attempts: list[AttemptShown]
     given: str | None
+    waited: str | None
+    asked_model: ModelAsked | None
     result: str | None
     child: str | None
     event_id: str | None
@@ -114,20 +145,43 @@ def _step(server: Server, run: Run, found: Details, step_id: str) -> StepShown |
     op = step.op if step else str(opts.get("op") or Opcode.STEP_RUN.value)
     invoked = invocation_of(run.id, step_id) if op == Opcode.INVOKE.value else None
     memo = json.loads(step.memo) if step else None
-    waited_for = memo.get("id") if op == Opcode.WAIT_FOR_EVENT.value and isinstance(memo, dict) else None
+    answer = json.loads(step.waited).get("answer") if step and step.waited else None
+    # What the sender calls it, in steps of earlier releases: mostly the same.
+    waited_for = (answer or memo).get("id") if op == Opcode.WAIT_FOR_EVENT.value and isinstance(memo, dict) else None
     return StepShown(
         id=step_id,
         name=step.name if step else job.name if job else "",
         op=op,
         step=step,
         job=job,
-        attempts=[each for each in found.attempts if each.step_id == step_id],
+        attempts=[_attempt(each) for each in found.attempts if each.step_id == step_id],
         given=json.dumps(opts["input"]) if opts.get("input") is not None else None,
+        waited=_waited(step.waited) if step else None,
+        asked_model=_asked(prompts.in_step(step.waited)) if step else None,
         result=_result(step.memo) if step else None,
         child=_child(server, invoked) if invoked else None,
         event_id=waited_for if isinstance(waited_for, str) else None,
         asked=asked_task(job),
     )
+
+
+def _attempt(attempt: Attempt) -> AttemptShown:
+    return AttemptShown(attempt, prompts.without(attempt.error), _asked(prompts.in_error(attempt.error)))
+
+
+def _asked(asked: dict[str, Any] | None) -> ModelAsked | None:
+    if asked is None:
+        return None
+    named = [asked.get("provider") or asked.get("format"), asked.get("model")]
+    body = json.dumps(asked["body"], ensure_ascii=False) if "body" in asked else None
+    return ModelAsked(" ".join(str(each) for each in named if each), body, asked.get("bytes"), asked.get("sha256"))
+
+
+def _waited(text: str | None) -> str | None:
+    """Give what was waited for. Who has sent what came is for those who may read the log."""
+    kept = json.loads(text) if text else {}
+    told = {name: value for name, value in kept.items() if name not in (prompts.ASKED, "answer")}
+    return json.dumps(told, ensure_ascii=False) if told else None
 
 
 def _result(memo: str) -> str:

@@ -12,6 +12,7 @@ import strawberry
 from strawberry.types import Info
 
 from inngest_celery import ids
+from inngest_celery.engine import prompts
 from inngest_celery.opcodes import Opcode
 from inngest_celery.server import tracing
 from inngest_celery.server.errors import ApiError
@@ -282,16 +283,23 @@ def output_of(info: Info[Any, Any], output_id: str) -> RunTraceSpanOutput:
         raise ApiError(404, f"There is no run {run_id}", code="not_found")
     if attempt:
         text = next((each.error for each in details.attempts if tracing.attempt_key(each) == attempt), "null")
-        return RunTraceSpanOutput(input=None, data=None, error=_error(json.loads(text)))
+        return RunTraceSpanOutput(input=_input(prompts.in_error(text)), data=None, error=_error(json.loads(text)))
     if not key:
         if RunStatus(run.status) is RunStatus.COMPLETED or run.output is None:
             return RunTraceSpanOutput(input=None, data=None if run.output is None else Bytes(run.output), error=None)
         return RunTraceSpanOutput(input=None, data=None, error=_error(json.loads(run.output)))
-    memo = next((json.loads(step.memo) for step in details.steps if step.id == key), None)
+    step = next((step for step in details.steps if step.id == key), None)
+    memo = json.loads(step.memo) if step else None
+    given = _input(prompts.in_step(step.waited)) if step else None
     if isinstance(memo, dict) and set(memo) == {"error"}:
-        return RunTraceSpanOutput(input=None, data=None, error=_error(memo["error"]))
+        return RunTraceSpanOutput(input=given, data=None, error=_error(memo["error"]))
     data = memo["data"] if isinstance(memo, dict) and set(memo) == {"data"} else memo
-    return RunTraceSpanOutput(input=None, data=Bytes(json.dumps(data, ensure_ascii=False)), error=None)
+    return RunTraceSpanOutput(input=given, data=Bytes(json.dumps(data, ensure_ascii=False)), error=None)
+
+
+def _input(asked: dict[str, Any] | None) -> Bytes | None:
+    """Give what a model was asked, as what its step was given."""
+    return None if asked is None or "body" not in asked else Bytes(json.dumps(asked["body"], ensure_ascii=False))
 
 
 def _error(error: object) -> StepError:

@@ -48,7 +48,7 @@ def send_event(server: Server, given: EventArguments) -> object:
     if seed and ids.from_seed(seed, 0) is None:
         # No seed in the form of SDKs: it is as good as the sender's own id.
         event["id"], seed = seed, ""
-    [event_id] = events.store(server, [event], seed)
+    [event_id] = events.store(server, [event], seed, by=events.asking(server))
     return {"eventId": event_id}
 
 

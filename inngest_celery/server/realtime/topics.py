@@ -54,7 +54,7 @@ def topics_of_token(server: Server, token: str) -> frozenset[Topic]:
         ApiError: 401.
     """
     try:
-        return realtime_tokens.read(server.settings.signing_keys, token, server.runtime.clock.now() // 1000)
+        return realtime_tokens.read(server.runtime.signing_keys.good, token, server.runtime.clock.now() // 1000)
     except realtime_tokens.TokenRefused as error:
         raise ApiError(401, str(error), code=error.code) from error
 

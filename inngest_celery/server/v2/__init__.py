@@ -6,13 +6,13 @@ from fastapi import APIRouter, Depends
 
 from inngest_celery.server.access import Role, require
 from inngest_celery.server.errors import ApiError
-from inngest_celery.server.v2 import account, apps, events, runs
+from inngest_celery.server.v2 import account, apps, events, keys, runs
 from inngest_celery.server.v2.shapes import REFUSALS
 
 router = APIRouter(responses=REFUSALS, tags=["v2"])
 router.include_router(account.open_router)
 _closed = APIRouter(dependencies=[Depends(require(Role.VIEWER))])
-for each in (account.router, runs.router, apps.router, events.router):
+for each in (account.router, keys.router, runs.router, apps.router, events.router):
     _closed.include_router(each)
 
 

@@ -67,8 +67,8 @@ def event_keys(server: Serving) -> Listed[Key]:
 
 @router.get("/keys/signing")
 def signing_keys(server: Serving) -> Listed[Key]:
-    """Tell how many signing keys there are."""
-    return _keys(server, len(server.settings.signing_keys))
+    """Tell how many signing keys are good."""
+    return _keys(server, len(server.runtime.signing_keys.good))
 
 
 def _keys(server: Serving, count: int) -> Listed[Key]:

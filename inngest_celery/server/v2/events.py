@@ -40,7 +40,7 @@ def send(request: Request, server: Serving, person: Operator, given: EventReques
     """Store an event and have it routed."""
     try:
         with audit.record(request, person, "event.send", given.name) as entry:
-            [event_id] = event_api.store(server, [given.model_dump(exclude_none=True)])
+            [event_id] = event_api.store(server, [given.model_dump(exclude_none=True)], by=event_api.asking(server))
             entry.tell(event_id=event_id)
     except EventInvalidError as error:
         raise ApiError(400, str(error), code=error.code) from error

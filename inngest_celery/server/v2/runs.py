@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
 
 from inngest_celery import ids
 from inngest_celery.engine.spec import read_spec
-from inngest_celery.server.access import Operator, audit
+from inngest_celery.server import reports
+from inngest_celery.server.access import Operator, Viewer, audit
 from inngest_celery.server.errors import ApiError
 from inngest_celery.server.paging import read_position, write_cursor
 from inngest_celery.server.runs import checked
@@ -41,6 +43,9 @@ Status = Literal["QUEUED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "SKIPP
 TimeField = Literal["queuedAt", "startedAt", "endedAt"]
 _FIELDS = {"queuedAt": RunTime.QUEUED_AT, "startedAt": RunTime.STARTED_AT, "endedAt": RunTime.ENDED_AT}
 _CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Refusal, "description": "The run has ended."}}
+_MARKDOWN: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/markdown": {"schema": {"type": "string"}}}, "description": "The report."}
+}
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -111,6 +116,23 @@ def get_trace(server: Serving, run_id: str) -> Answer[SpanShape]:
         function = functions.get(connection, run.function_id)
     name = read_spec(function.config).name if function else run.function_id
     return answered(server, span_shape(trace_of(run, name, eyes_of(server).details(found, run.function_id))))
+
+
+@router.get("/{run_id}/report", openapi_extra=as_tool("get_run_report"))
+def get_report(server: Serving, person: Viewer, run_id: str) -> Answer[dict[str, Any]]:
+    """Give a run as a report: what models were asked and answered, each step, approvals, errors, and who did what.
+
+    It has what the caller may see: only admins are told who did what. `digest` is the SHA-256 of the RFC 8785 form of
+    all else in `data`. Its names are in snake case, as in `inngest-celery runs report --json`.
+    """
+    return answered(server, reports.report_for(server, person, run_id))
+
+
+@router.get("/{run_id}/report.md", response_model=None, responses=_MARKDOWN)
+def get_report_as_text(server: Serving, person: Viewer, run_id: str) -> Response:
+    """Give the same as Markdown, with long values cut."""
+    made = reports.report_for(server, person, run_id)
+    return Response(reports.as_markdown(made), media_type="text/markdown; charset=utf-8")
 
 
 @router.post("/{run_id}/cancel", responses=_CONFLICT, openapi_extra=as_tool("cancel_run"))

@@ -45,9 +45,9 @@ async def receive(request: Request, server: Serving, name: str) -> JSONResponse:
     delivery = Delivery(body, {key.lower(): value for key, value in request.headers.items()}, query)
     delivery_id = check(webhook, delivery, server.runtime.clock.now() // 1000)
     given = bodies.json_of(body) if body.strip() else {}
-    stored = await run_in_threadpool(_store, server, name, webhook, delivery, given, delivery_id, sender)
     # Whoever signs has no key: the webhook itself is who has sent it.
     by = sender or Sender(f"webhook:{name}", name, "webhook")
+    stored = await run_in_threadpool(_store, server, name, webhook, delivery, given, delivery_id, by)
     request.app.state.sends.count(by, [event_name for event_name, _ in stored])
     return JSONResponse({"ids": [event_id for _, event_id in stored], "status": 200})
 
@@ -67,12 +67,11 @@ def _store(
     delivery: Delivery,
     given: Any,
     delivery_id: str | None,
-    sender: Sender | None,
+    sender: Sender,
 ) -> list[tuple[str, str]]:
     """Store the events; give the name and id of each."""
     events = events_of(webhook, name, given, delivery)
-    if sender is not None:
-        sender.require_scope(names_of(events))
+    sender.require_scope(names_of(events))
     for position, event in enumerate(events):
         # A delivery that comes again is the same one: its events start nothing twice.
         if delivery_id and isinstance(event, dict) and not event.get("id"):
@@ -82,5 +81,5 @@ def _store(
     except EventInvalidError as error:
         raise ApiError(422, f"the webhook {name!r} makes no event of this: {error}", code=error.code) from error
     now = server.runtime.clock.now()
-    stored = Outbox(server.runtime).store([event.to_row(ids.new(now), now) for event in read])
+    stored = Outbox(server.runtime).store([event.to_row(ids.new(now), now, by=sender.told) for event in read])
     return list(zip([each.event.name for each in read], stored, strict=True))

@@ -71,6 +71,20 @@ ADMIN = {
     "POST /tokens",
     "POST /tokens/{token_id}/revoke",
     "GET /audit",
+    "GET /keys",
+    "POST /keys",
+    "POST /keys/{key_id}/rotate",
+    "POST /keys/{key_id}/revoke",
+    *(
+        f"{route[0]} {prefix}{route[1]}"
+        for prefix in ("/v2", "/api/v2")
+        for route in (
+            ("GET", "/keys"),
+            ("POST", "/keys/events"),
+            ("POST", "/keys/events/{key_id}/rotate"),
+            ("POST", "/keys/events/{key_id}/revoke"),
+        )
+    ),
 }
 OPERATOR = {
     "POST /invoke/{slug}",
@@ -165,7 +179,7 @@ def test_every_route_lets_in_whom_it_is_for_and_nobody_else(guarded: Guarded, be
             # The last are the same as those at /v2.
             continue
         address = path.replace("{path:path}", "nowhere").replace("{function_id:path}", "nowhere")
-        for field in ("run_id", "event_id", "cancellation_id", "session_id", "token_id"):
+        for field in ("run_id", "event_id", "cancellation_id", "session_id", "token_id", "key_id"):
             address = address.replace(f"{{{field}}}", NO_ID)
         address = address.replace("{", "").replace("}", "")
         for name, client in clients.items():
