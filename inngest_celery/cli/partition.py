@@ -45,12 +45,15 @@ def convert(target: HasApp, width: str) -> None:
 def upkeep(target: HasApp) -> None:
     """Make the partitions of the periods to come. Workers do it by themselves, every hour, if they may.
 
-    They may not where their database user does not own the tables: then give it by cron, as the owner.
+    They may not where their database user does not own the tables: then give it by cron, as the owner. It also has the
+    server ANALYZE the tables as wholes, which neither workers nor autovacuum do.
     """
+    from inngest_celery.store import partitions
     from inngest_celery.worker.keeping.upkeep import keep_up
 
     with server_runtime(target) as runtime:
         made = keep_up(runtime)
+        partitions.analyse(runtime.database)
     click.echo(f"{made} period(s) have got partitions." if made else "Nothing is missing.")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -206,22 +207,24 @@ def drop(
         events: those that stay, but for any that have come since.
         to_be: runs that are to be.
     """
-    values = {"first": period.first, "end": period.end, "since": since}
+    run = schema.run
+    # By now nobody can add to these.
+    left = set(connection.execute(sa.select(run.c.id).where(period.within(run.c.id))).scalars()) | set(to_be)
     stayed: Counts = {}
     for column in KEYS:
         table, name = column.table, period.of[column.table.name]
-        columns = ", ".join(each.name for each in table.columns)
         connection.exec_driver_sql(f"ALTER TABLE {table.name} DETACH PARTITION {name}")
         is_events = table is schema.event
-        these = sa.text(
-            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {name} "  # noqa: S608
-            f"WHERE {column.name} IN (SELECT unnest(CAST(:staying AS text[]))) OR {_EVENTS if is_events else _OF_RUNS}"
-        )
-        staying = list(events if is_events else to_be)
-        stayed[table.name] = connection.execute(these, values | {"staying": staying}).rowcount
+        stayed[table.name] = _copy(connection, column, name, "= ANY(:which)", sorted(events if is_events else left))
+        if is_events:
+            stayed[table.name] += _copy(connection, schema.event.c.received_at, name, "> :which", since)
         connection.exec_driver_sql(f"DROP TABLE {name}")
     return stayed
 
 
-_EVENTS = "received_at > :since"
-_OF_RUNS = "run_id IN (SELECT id FROM inngest_run WHERE id >= :first AND id < :end)"
+def _copy(connection: sa.Connection, column: sa.Column[Any], name: str, these: str, which: object) -> int:
+    """Copy rows from what was a partition, found by an index, unless they are there already."""
+    columns = ", ".join(each.name for each in column.table.columns)
+    query = f"SELECT {columns} FROM {name} WHERE {column.name} {these}"  # noqa: S608
+    insert = sa.text(f"INSERT INTO {column.table.name} ({columns}) {query} ON CONFLICT DO NOTHING")
+    return connection.execute(insert, {"which": which}).rowcount

@@ -263,10 +263,7 @@ def make_ahead(database: Database, now: int) -> int:
             "The next partitions are missing, and this database user may not make them: it does not own the tables. "
             "Let their owner run `inngest-celery -A proj partition upkeep` by cron.",
         )
-    made = patiently(lambda: _make_missing(database, now), _TRIES)
-    crash_point("partitions_after_commit")
-    analyse(database)
-    return made
+    return patiently(lambda: _make_missing(database, now), _TRIES)
 
 
 def _make_missing(database: Database, now: int) -> int:
@@ -303,7 +300,7 @@ def _make(connection: sa.Connection, found: Partitions, start: datetime, end: da
 
 
 def analyse(database: Database) -> None:
-    """Have the server look at the tables as wholes, as autovacuum does not."""
+    """Have the server look at the tables as wholes, as autovacuum does not. It takes a while; not for a worker."""
     with database.autocommit() as connection:
         for name in TABLES:
             connection.exec_driver_sql(f"ANALYZE {name}")

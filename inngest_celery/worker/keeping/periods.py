@@ -189,22 +189,27 @@ class Periods:
         return counts
 
     def _look_at_next(self, plan: KeepPlan) -> None:
-        period, now = self._left.pop(0), self._runtime.clock.now()
-        known = self._known.get(period.end)
-        is_busy = time.monotonic() < self._busy_until
-        if known is not None and known.due_at is not None and (is_busy or known.due_at > now):
-            return
-        if time.monotonic() < self._again.get(period.end, 0.0):
+        now, is_busy = self._runtime.clock.now(), time.monotonic() < self._busy_until
+        wanted = [period for period in self._left if self._is_wanted(period, now, is_busy)]
+        self._left = wanted[1:]
+        if not wanted:
             return
         with self._runtime.database.autocommit() as connection:
-            found = outlook(connection, plan, period)
-            if found.due_at is None:
-                self._by_rows(found)
-            elif found.due_at <= now and not is_busy:
-                active = holds.active(connection)
-                self._look = _Look(found, now, {hold.id for hold in active})
-        if found.due_at is not None:
-            self._known[period.end] = found
+            found = outlook(connection, plan, wanted[0])
+            active = holds.active(connection)
+        if found.due_at is None:
+            self._by_rows(found)
+            return
+        self._known[found.period.end] = found
+        if found.due_at <= now and not is_busy:
+            self._look = _Look(found, now, {hold.id for hold in active})
+
+    def _is_wanted(self, period: Period, now: int, is_busy: bool) -> bool:
+        """Tell whether there is something to be found out of a period."""
+        known = self._known.get(period.end)
+        if known is not None and known.due_at is not None:
+            return known.due_at <= now and not is_busy
+        return time.monotonic() >= self._again.get(period.end, 0.0)
 
     def _by_rows(self, found: Outlook) -> None:
         """Leave a period to the walks, which have passed what waited for it."""
