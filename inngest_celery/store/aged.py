@@ -13,6 +13,9 @@ from inngest_celery.store.partitions import Period
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.store.walks import Walk
 
+# What ends so long after its period has ended is late.
+_LATE_MS = 86_400_000
+
 
 @dataclass(frozen=True, slots=True)
 class Aged:
@@ -49,7 +52,9 @@ class Alike:
     """Runs of one function, status and event's name; or events of one name.
 
     Attributes:
-        last: when the last of the runs ended, or the last event came, in milliseconds.
+        last: when the last of the runs ended, or the last event came, in milliseconds; 0 if none has.
+        late: how many did so only long after their period had ended.
+        last_in_time: when the last of the others did.
     """
 
     function_id: str
@@ -57,6 +62,8 @@ class Alike:
     event_name: str | None
     number: int
     last: int
+    late: int
+    last_in_time: int
 
 
 def ended_runs(connection: sa.Connection, behind: Walk, until: int, limit: int, *, with_names: bool) -> list[Aged]:
@@ -89,18 +96,24 @@ def runs_of(connection: sa.Connection, period: Period, *, with_names: bool) -> l
     run = schema.run
     query = sa.select(run.c.function_id, run.c.status, run.c.ended_at, _name_of_run(with_names))
     each = query.where(period.within(run.c.id)).subquery().c
-    last = sa.func.coalesce(sa.func.max(each.ended_at), 0)
     alike = (each.function_id, each.status, each.name)
-    found = connection.execute(sa.select(*alike, sa.func.count(), last).group_by(*alike))
-    return [Alike(row[0], RunStatus(row[1]), row[2], row[3], row[4]) for row in found]
+    found: list[Any] = [*connection.execute(sa.select(*alike, *_spread(each.ended_at, period)).group_by(*alike))]
+    return [Alike(row[0], RunStatus(row[1]), *row[2:]) for row in found]
 
 
 def events_of(connection: sa.Connection, period: Period) -> list[Alike]:
     """Count the events of a period, by name. It looks at each of them."""
     event = schema.event
-    query = sa.select(event.c.name, sa.func.count(), sa.func.max(event.c.received_at))
+    query = sa.select(event.c.name, *_spread(event.c.received_at, period))
     found = connection.execute(query.where(period.within(event.c.id)).group_by(event.c.name))
     return [Alike("", RunStatus.COMPLETED, *row) for row in found]
+
+
+def _spread(at: sa.ColumnElement[Any], period: Period) -> tuple[sa.ColumnElement[Any], ...]:
+    """Give how many rows there are, and the times that :class:`Alike` has of them."""
+    last, in_time = sa.func.max(at), at <= period.end_ms + _LATE_MS
+    late = sa.func.count().filter(~in_time)
+    return sa.func.count(), sa.func.coalesce(last, 0), late, sa.func.coalesce(last.filter(in_time), 0)
 
 
 def with_jobs(connection: sa.Connection, first: str, last: str) -> set[str]:

@@ -171,14 +171,14 @@ def require_few_steps(connection: sa.Connection, period: Period) -> None:
     """
     run = schema.run
     left = sa.select(run.c.id).where(period.within(run.c.id))
-    for column in KEYS[1:]:
+    for column in KEYS[:-1]:
         rows = sa.select(column).where(column.in_(left)).limit(_MOST_ROWS + 1).subquery()
         if connection.execute(sa.select(sa.func.count()).select_from(rows)).scalar_one() > _MOST_ROWS:
             raise TooMany
 
 
-def free(connection: sa.Connection, period: Period) -> None:
-    """Take the partitions alone, and the tables.
+def free(connection: sa.Connection, names: Sequence[str]) -> None:
+    """Take the tables alone, and these partitions: those that go, and those where what stays is put.
 
     Raises:
         sqlalchemy.exc.DBAPIError: they are busy; see :func:`partitions.is_busy`.
@@ -186,10 +186,9 @@ def free(connection: sa.Connection, period: Period) -> None:
     for attempt in range(_TRIES):
         try:
             with connection.begin_nested():
-                # First what nobody else uses much: whoever has to wait for that has let us not wait for the rest.
-                connection.exec_driver_sql("SET LOCAL lock_timeout = 500")
-                connection.exec_driver_sql(f"LOCK TABLE {', '.join(period.of.values())} IN ACCESS EXCLUSIVE MODE")
+                # Who has a partition has its table too, but for vacuum: for that, nobody is to wait.
                 partitions.alone(connection)
+                connection.exec_driver_sql(f"LOCK TABLE {', '.join(names)} IN ACCESS EXCLUSIVE MODE NOWAIT")
         except exc.DBAPIError as error:
             if not partitions.is_busy(error) or attempt == _TRIES - 1:
                 raise

@@ -27,11 +27,12 @@ from inngest_celery.store.database import Database
 from inngest_celery.store.migrate import LOCK
 
 T = TypeVar("T")
+# In the order in which a checkpoint writes to them, and whoever takes them alone takes them.
 KEYS: tuple[sa.Column[str], ...] = (
-    schema.event.c.id,
-    schema.run_event.c.run_id,
     schema.step.c.run_id,
     schema.attempt.c.run_id,
+    schema.run_event.c.run_id,
+    schema.event.c.id,
 )
 TABLES = [column.table.name for column in KEYS]
 WIDTHS = ("day", "week", "month")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
@@ -14,9 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 import inngest_celery as inngest
+from inngest_celery import ids
 from inngest_celery.clock import SharedClock, SystemClock
-from inngest_celery.store import dropping, partitioning, partitions, schema, walks
-from inngest_celery.store.rows import RunStatus
+from inngest_celery.store import dropping, events, partitioning, partitions, schema, walks
+from inngest_celery.store.inserts import insert_new
+from inngest_celery.store.rows import Event, RunStatus, Step, values
 from inngest_celery.worker import holding, rerunning
 from inngest_celery.worker.chores import NotYet
 from inngest_celery.worker.keeping import ending, periods
@@ -158,8 +161,7 @@ def test_what_has_to_stay_stays_with_all_that_it_has(make_parted: MakeParted) ->
     later(bench, 14)
     dropped = Sweeping(bench).drop()
     assert dropped["run"] == 2
-    ids = {row.id for row in bench.rows(schema.run)}
-    assert ids == {live.id, forever.id, held.id, again}
+    assert {row.id for row in bench.rows(schema.run)} == {live.id, forever.id, held.id, again}
     # Each still has its event and steps; the events that tell of ends go by the rule for all events.
     started = {row.id for row in bench.rows(schema.event)}
     assert {live.event_id, forever.event_id, held.event_id, repeated.event_id} <= started
@@ -340,6 +342,44 @@ def waiting(bench: Bench) -> bool:
     with bench.database.autocommit() as connection:
         query = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         return bool(connection.exec_driver_sql(query).scalar_one())
+
+
+def test_what_is_written_meanwhile_is_not_lost(make_parted: MakeParted) -> None:
+    bench = make_parted()
+    live = bench.run("test/wait")
+    bench.run("test/bad")
+    later(bench, 10)
+    Sweeping(bench).drop()
+    later(bench, 30)
+    now, stop = bench.now, threading.Event()
+    written: list[str] = []
+
+    def write() -> None:
+        # A run of that period sends events, and its steps end.
+        for number in itertools.count():
+            if stop.is_set():
+                return
+            event_id = ids.derived(ids.time_of(live.id), live.id, str(number))
+            step = Step(live.id, event_id, "step", "StepRun", "{}", False, 0, now, now, now)
+            with bench.database.transaction() as connection:
+                insert_new(connection, schema.step, [values(step)])
+                events.insert(connection, [Event(event_id, "test/nobody", event_id, "{}", now, now)])
+            written.append(event_id)
+
+    def wait_for(more: int) -> None:
+        until = len(written) + more
+        wait_until(lambda: len(written) >= until or not thread.is_alive())
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    wait_for(20)
+    assert Sweeping(bench).drop()["run"] == 1
+    wait_for(20)
+    stop.set()
+    thread.join()
+    assert len(written) >= 40
+    assert {step.id for step in bench.steps(live)} == set(written)
+    assert {row.id for row in bench.events("test/nobody")} == set(written)
 
 
 def test_busy_tables_are_not_waited_for(make_parted: MakeParted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy import exc
 from inngest_celery.crash import crash_point
 from inngest_celery.keeping import LEAST_MS, for_event
 from inngest_celery.store import aged, dropping, holds, partitions, removing, walks
-from inngest_celery.store.aged import Aged
+from inngest_celery.store.aged import Aged, Alike
 from inngest_celery.store.conflicts import retried
 from inngest_celery.store.dropping import TooMany
 from inngest_celery.store.partitions import Period
@@ -59,35 +59,42 @@ class Outlook:
 
 
 def outlook(connection: sa.Connection, plan: KeepPlan, period: Period) -> Outlook:
-    """Look at a period that has ended. It goes through all that is in it."""
-    due_at, runs, events, stay = period.end_ms + LEAST_MS, 0, 0, 0
-    for of_runs in aged.runs_of(connection, period, with_names=plan.by_event):
-        runs += of_runs.number
-        run = Aged("", 0, of_runs.event_name, of_runs.function_id, of_runs.status)
-        keep = plan.keeps(run) if of_runs.status.ended else None
-        if keep is None:
-            stay += of_runs.number
-        else:
-            due_at = max(due_at, of_runs.last + keep)
+    """Look at a period that has ended. It goes through all that is in it.
+
+    Few that ended late, or came late, need not keep all others: they stay when those go.
+    """
+    runs, events, stay, late = 0, 0, 0, 0
+    all_due = most_due = period.end_ms + LEAST_MS
     kept: dict[str, int | None] = {}
     unruled: list[str] = []
-    for of_events in aged.events_of(connection, period):
-        events += of_events.number
-        name = of_events.event_name or ""
+    alike: list[tuple[Alike, int | None]] = []
+    for each in aged.runs_of(connection, period, with_names=plan.by_event):
+        runs += each.number
+        run = Aged("", 0, each.event_name, each.function_id, each.status)
+        alike.append((each, plan.keeps(run) if each.status.ended else None))
+    for each in aged.events_of(connection, period):
+        events += each.number
+        name = each.event_name or ""
         rule = for_event(plan.rules, name)
-        if rule is None:
-            if name not in removing.TOLD:
-                unruled.append(name)
-            continue
-        kept[name] = rule.keep_ms
-        if rule.keep_ms is None:
-            stay += of_events.number
+        if rule is not None:
+            kept[name] = rule.keep_ms
+            alike.append((each, rule.keep_ms))
+        elif name not in removing.TOLD:
+            unruled.append(name)
+    for each, keep in alike:
+        if keep is None:
+            stay += each.number
         else:
-            due_at = max(due_at, of_events.last + rule.keep_ms)
+            late += each.late
+            all_due, most_due = max(all_due, each.last + keep), max(most_due, each.last_in_time + keep)
     stay += dropping.count_needed(connection, period)
     if unruled:
         stay += dropping.count_lone(connection, period, unruled)
-    return Outlook(period, due_at if stay <= dropping.MOST else None, runs, events, stay, kept, unruled)
+    if stay > dropping.MOST:
+        return Outlook(period, None, runs, events, stay, kept, unruled)
+    is_most = stay + late <= dropping.MOST
+    due_at = most_due if is_most else all_due
+    return Outlook(period, due_at, runs, events, stay + late if is_most else stay, kept, unruled)
 
 
 def ended(found: partitions.Partitions, now: int) -> list[Period]:
@@ -259,8 +266,9 @@ def _drop(runtime: Runtime, plan: KeepPlan, look: _Look) -> Counts:
     database, period, now = runtime.database, look.outlook.period, runtime.clock.now()
     since = look.began_at - LEAST_MS
     with database.transaction() as connection:
+        names = [*period.of.values(), *partitions.look(connection).rest.values()]
         # Whoever has them for long is not to be waited for after all the work.
-        dropping.free(connection, period)
+        dropping.free(connection, names)
     with database.transaction() as connection:
         if {hold.id for hold in holds.share(connection)} - look.holds or not partitions.only_one(connection):
             raise _LookAgain
@@ -276,9 +284,10 @@ def _drop(runtime: Runtime, plan: KeepPlan, look: _Look) -> Counts:
         dropping.require_few_steps(connection, period)
         counts["inngest_subject"] += dropping.subjects_of_events(connection, period, staying, since)
         removing.add(counts, dropping.count(connection, period))
-        dropping.free(connection, period)
+        dropping.free(connection, names)
         for table, number in dropping.drop(connection, period, staying, to_be, since).items():
-            counts[table] = counts.get(table, 0) - number
+            # More may have come than there were when they were counted.
+            counts[table] = max(counts.get(table, 0) - number, 0)
         # By now, what had tied them to its runs is gone too.
         gone = removing.unneeded(connection, elsewhere, until=since, may_go=lambda name, at: plan.may_go(name, at, now))
         removing.add(counts, removing.events(connection, gone))
