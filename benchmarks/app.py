@@ -30,6 +30,7 @@ class Setup:
         database: SQLAlchemy URL.
         slice: how long a run is kept, in seconds; 0 is a hop at every step.
         count: count statements and messages, which is not free.
+        key: what payloads are encrypted with in the database; empty: nothing is.
     """
 
     broker: str
@@ -38,6 +39,7 @@ class Setup:
     database: str
     slice: float
     count: bool = False
+    key: str = ""
 
     def to_env(self) -> dict[str, str]:
         return {VARIABLE: json.dumps(asdict(self))}
@@ -68,6 +70,7 @@ def build(setup: Setup) -> Contender:
         worker_hijack_root_logger=False,
         inngest_database_url=setup.database,
         inngest_slice=setup.slice,
+        inngest_encryption_keys=[setup.key] if setup.key else [],
     )
     client = inngest.Inngest(app_id="benchmark", celery=app, is_production=False)
     finished = _Finished(setup)

@@ -12,6 +12,10 @@ import redis
 from benchmarks import counting, cpu
 from benchmarks.app import STEPS, Contender, Setup, build
 from benchmarks.stacks import Stack, new_queue
+from inngest_celery.clock import SystemClock
+from inngest_celery.store.database import Database
+from inngest_celery.store.keyring import new_key
+from inngest_celery.store.partitioning import convert
 from tests.worker_process import WorkerProcess
 
 PROCESSES = 2
@@ -27,12 +31,16 @@ class Way:
         start: which of the app's ways to start it.
         slice: the setting, in seconds.
         events: whether workers send task events, as they do for Flower.
+        encrypted: whether payloads are encrypted in the database.
+        partitioned: whether the tables that grow are partitioned.
     """
 
     name: str
     start: str
     slice: float = 0.25
     events: bool = False
+    encrypted: bool = False
+    partitioned: bool = False
 
 
 PLAIN = Way("plain", "plain")
@@ -42,7 +50,10 @@ HOT_SYNC = Way("hot-sync", "sync")
 HOP = Way("slice=0", "async", slice=0)
 PLAIN_EVENTS = Way("plain -E", "plain", events=True)
 HOT_EVENTS = Way("hot -E", "async", events=True)
-WAYS = {way.name: way for way in (PLAIN, CHAIN, HOT, HOT_SYNC, HOP, PLAIN_EVENTS, HOT_EVENTS)}
+HOT_ENCRYPTED = Way("hot encrypted", "async", encrypted=True)
+HOT_PARTITIONED = Way("hot partitioned", "async", partitioned=True)
+_ALL = (PLAIN, CHAIN, HOT, HOT_SYNC, HOP, PLAIN_EVENTS, HOT_EVENTS, HOT_ENCRYPTED, HOT_PARTITIONED)
+WAYS = {way.name: way for way in _ALL}
 
 
 @dataclass
@@ -144,7 +155,12 @@ def running(way: Way, stack: Stack, *, count: bool = False, database: str = "") 
         database=database or stack.new_database(),
         slice=way.slice,
         count=count,
+        key=new_key("bench") if way.encrypted else "",
     )
+    if way.partitioned:
+        opened = Database(setup.database)
+        convert(opened, "week", SystemClock().now())
+        opened.dispose()
     worker = WorkerProcess(
         "benchmarks.worker",
         stack.directory / f"{setup.queue}.log",
