@@ -23,7 +23,7 @@ from inngest_celery.store.rows import JobKind
 # So many rows may stay of a period that goes: they are copied while nobody else can use the tables.
 MOST = 5000
 _MOST_ROWS = 4 * MOST
-_TRIES, _PAUSE_S = 5, 0.2
+_TRIES, _PAUSE_S = 15, 0.2
 
 
 class TooMany(Exception):

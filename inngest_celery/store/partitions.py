@@ -3,8 +3,9 @@
 All ids are ULIDs, so the rows of a time are a range of ids. Every table is cut at the same places. ``inngest_run`` is
 not cut: its unique keys know no time.
 
-Whoever changes something takes the tables alone, for milliseconds, and waits for them half a second at most: less than
-the server lets pass before it looks for deadlocks, so that it never ends somebody else's transaction because of one.
+Whoever changes something takes the tables alone, for milliseconds, and waits for them a tenth of a second at most, with
+all others behind: then somebody may be waiting for what we have, as transactions take tables in any order. It is tried
+again. The server looks for deadlocks much later, so it never ends somebody else's transaction because of one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from inngest_celery.store.database import Database
 from inngest_celery.store.migrate import LOCK
 
 T = TypeVar("T")
-# In the order in which a checkpoint writes to them, and whoever takes them alone takes them.
+# In the order in which a checkpoint writes to them.
 KEYS: tuple[sa.Column[str], ...] = (
     schema.step.c.run_id,
     schema.attempt.c.run_id,
@@ -45,7 +46,7 @@ CHECK = "_in_first"
 _WIDTH = re.compile(rf"_({'|'.join(WIDTHS)})_{REST}$")
 _BOUNDS = re.compile(r"FROM \((?:'(\w+)'|MINVALUE)\) TO \('(\w+)'\)")
 _BUSY = "55P03"
-_TRIES, _PAUSE_S = 3, 1.0
+_TRIES, _PAUSE_S, _WAIT_MS = 10, 1.0, 100
 
 
 class PartitionError(RuntimeError):
@@ -164,13 +165,13 @@ def has_late(connection: sa.Connection, found: Partitions, now: int) -> bool:
     )
 
 
-def alone(connection: sa.Connection, *, wait_ms: int = 500) -> None:
+def alone(connection: sa.Connection) -> None:
     """Take the tables for this transaction alone.
 
     Raises:
         sqlalchemy.exc.DBAPIError: somebody has been using one for as long as this may wait; see :func:`is_busy`.
     """
-    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {wait_ms}")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_WAIT_MS}")
     connection.exec_driver_sql(f"LOCK TABLE ONLY {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
 
 

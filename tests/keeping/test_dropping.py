@@ -375,6 +375,7 @@ def test_what_is_written_meanwhile_is_not_lost(make_parted: MakeParted) -> None:
     wait_for(20)
     assert Sweeping(bench).drop()["run"] == 1
     wait_for(20)
+    assert thread.is_alive(), "it was refused what it wrote"
     stop.set()
     thread.join()
     assert len(written) >= 40
