@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PARKED_MS = 300_000
 # Any other job whose hint is not answered is looked at again after this time, at most.
 _MOST_PATIENCE_MS = 600_000
+_MANY_ROUTES = 1000
 
 # All in one statement sees the tables as they were before it. Where the claim had to wait for somebody who changed the
 # job meanwhile (an event that resumes it, say), memos may have come with the change: then they are left to be read.
@@ -324,17 +325,22 @@ def put_back(database: Database, job: Job, sweep_at: int) -> None:
 
 
 def is_overtaking(connection: sa.Connection, timeout: Job, now: int) -> bool:
-    """Tell whether a wait's timeout is before an event that came in time for the wait, and is still to be routed."""
+    """Tell whether a wait's timeout is before an event that came in time for the wait, and is still to be routed.
+
+    Where very many are to be routed that came in time it may be one of them: whose they are is not looked at.
+    """
     job, event, wait = schema.job, schema.event, schema.wait
+    mine = sa.and_(wait.c.run_id == timeout.subject_id, wait.c.key == timeout.key)
     # By the index that sweeps have: what sleeps for long is not looked at.
     undone = sa.and_(job.c.kind == JobKind.ROUTE.value, job.c.sweep_at <= now + _MOST_PATIENCE_MS)
-    # Not a plain join, lest a database begins with all events of that name.
-    came = sa.exists().where(
-        event.c.id == job.c.subject_id, event.c.name == wait.c.event_name, event.c.received_at < wait.c.expires_at
+    in_time = sa.select(job.c.subject_id, wait.c.event_name).select_from(
+        wait.join(job, sa.and_(undone, job.c.created_at < wait.c.expires_at))
     )
-    query = sa.select(sa.literal(1)).select_from(wait.join(job, undone)).where(came)
-    query = query.where(wait.c.run_id == timeout.subject_id, wait.c.key == timeout.key)
-    return connection.execute(query.limit(1)).first() is not None
+    some = in_time.where(mine).limit(_MANY_ROUTES).subquery()
+    wanted = sa.exists().where(event.c.id == some.c.subject_id, event.c.name == some.c.event_name)
+    found = connection.execute(sa.select(sa.func.count(), sa.func.sum(sa.case((wanted, 1), else_=0))).select_from(some))
+    number, fitting = found.one()
+    return bool(fitting) or number == _MANY_ROUTES
 
 
 @retried

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import inngest_celery as inngest
+from inngest_celery.store import jobs
 from inngest_celery.store.rows import RunStatus
 from inngest_celery.worker.runs import RunInfo
 from inngest_celery.worker.turns import MOST_LOST
@@ -248,6 +249,24 @@ def test_an_event_that_is_sent_again_is_not_taken_by_the_next_wait(bench: Bench)
     assert bench.get(run).status is RunStatus.RUNNING
     approve("Bob", "2")
     assert bench.get(run).output == ["Ada", "Bob"]
+
+
+def test_where_very_many_are_to_be_routed_timeouts_let_all_of_them_pass(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_MANY_ROUTES", 3)
+    run = waits_a_minute(bench)
+    others = [bench.client.send_sync(inngest.Event(name="test/other"))[0] for _ in range(3)]
+    bench.inline.clock.advance(60_000)
+    for still_open in (True, False):
+        [job] = bench.jobs(run)
+        claimed = bench.claim(run.id, job.key)
+        assert claimed is not None
+        bench.perform(claimed)
+        assert (bench.get(run).status is RunStatus.RUNNING) is still_open
+        bench.route(others.pop())
+        bench.inline.clock.advance(60_000)
+    bench.inline.drain()
 
 
 @only_sqlite
