@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -51,6 +52,7 @@ class WorkerProcess:
     ) -> None:
         self.name = log.stem
         self._log = log
+        self._whole_log: str | None = None
         self._timeout = timeout
         # Mingling waits a second for other nodes, and gossip talks to them; no test needs either.
         command = ["-A", app, "worker", "--without-mingle", "--without-gossip"]
@@ -73,7 +75,7 @@ class WorkerProcess:
     @property
     def log(self) -> str:
         """Everything that the worker has printed."""
-        return self._log.read_text(errors="replace")
+        return self._log.read_text(errors="replace") if self._whole_log is None else self._whole_log
 
     def wait_ready(self) -> None:
         """Wait until the worker consumes.
@@ -127,6 +129,13 @@ class WorkerProcess:
         Raises:
             AssertionError: the main process was gone already, but others of its group were not.
         """
+        try:
+            self._end()
+        finally:
+            # A failure at the end of a test is reported when the test's directory may be gone.
+            self._whole_log = self.log
+
+    def _end(self) -> None:
         if self.alive:
             self.sigkill()
             return
@@ -137,7 +146,9 @@ class WorkerProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._survivors():
-            os.killpg(self.pid, number)
+            # The last of them may end just now.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
 
     def _survivors(self) -> list[int]:
         """Processes of the worker's session that run. Zombies do not: init has yet to bury them."""
