@@ -140,7 +140,11 @@ class WorkerProcess:
             self.sigkill()
             return
         try:
-            wait_until(lambda: not self._survivors(), 5.0, f"the pool of {self.name} to follow its main process")
+            wait_until(
+                lambda: not self._survivors(),
+                self._timeout,
+                lambda: f"the pool of {self.name} to follow its main process; left: {self._survivors()}",
+            )
         finally:
             self._signal(signal.SIGKILL)
 

@@ -97,8 +97,9 @@ def test_what_came_in_time_counts_though_all_workers_were_dead_until_later(
 
 @pytest.mark.pairs
 @both_modes
-def test_a_worker_freezes_past_its_lease(slice_seconds: float, open_shop: OpenShop) -> None:
-    shop = open_shop(slice=slice_seconds)
+def test_a_worker_freezes_past_its_lease(slice_seconds: float, open_shop: OpenShop, clock_file: Path) -> None:
+    # Its time is up when the clock says so: a short lease could also run out for the one that goes on.
+    shop = open_shop(slice=slice_seconds, lease=10, clock=f"file:{clock_file}")
     frozen = shop.worker(pool="solo")
     shop.gate.touch()
     shop.place(1)
@@ -107,6 +108,7 @@ def test_a_worker_freezes_past_its_lease(slice_seconds: float, open_shop: OpenSh
     with shop.runtime.database.transaction():
         frozen.sigstop()
     shop.gate.unlink()
+    SharedClock(clock_file).advance(11_000)
     shop.worker(pool="solo")
     shop.wait_for_runs()
     frozen.sigcont()

@@ -59,7 +59,10 @@ class Web(ABC):
         self.environment |= {"BROKER": broker_url, "JOURNAL": str(self.journal), "GATE": str(self.gate)}
         self.environment["INNGEST_TEST_CRASH"] = str(self.crashes)
         self.celery = Celery("web", broker=broker_url, set_as_current=False)
-        self.celery.conf.update({f"inngest_{name}": value for name, value in chosen.items()})
+        # This process does no jobs. A lease as short as the workers' would also have the database end its transactions
+        # when a busy machine lets it stand for that long.
+        own = {name: value for name, value in chosen.items() if name != "lease"}
+        self.celery.conf.update({f"inngest_{name}": value for name, value in own.items()})
         self.client = inngest.Inngest(app_id="web", celery=self.celery)
 
     @property
