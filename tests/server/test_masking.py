@@ -6,11 +6,17 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import inngest as official
 import pytest
 
+from inngest_celery.flow.gate import connect as connect_to_redis
+from inngest_celery.worker.runtime import runtime_of
 from tests.functions.bench import Bench
+from tests.masking.generated import RULES as PATTERNS
+from tests.masking.generated import some
+from tests.server.dialling import dialled_in
 from tests.server.scripted import Scripted, done, op, steps
-from tests.server.stage import Stage
+from tests.server.stage import Stage, staged
 from tests.server.test_endpoints import END, Endpoint
 
 pytestmark = pytest.mark.databases("sqlite")
@@ -77,3 +83,41 @@ def test_signals_webhooks_and_calls(stage: Stage, bench: Bench) -> None:
     assert {answer.status_code for answer in called} <= {200, 201}, called[-1].text
     assert json.loads(called[0].text)["data"] == json.loads(called[1].text)["data"], "the same call is the same run"
     assert stored(bench) == []
+
+
+@pytest.mark.brokers("valkey")
+def test_an_app_that_dials_in(database_url: str, redis_url: str) -> None:
+    """What it is given and gives goes through Redis, and is not left there either."""
+    rules = [{**rule, "at": "store"} for rule in PATTERNS]
+    bench = Bench(database_url, inngest_redis_url=redis_url, inngest_masking=rules)
+    with staged(bench) as stage:
+        client = stage.client()
+        given = some(3, secrets=5)
+
+        @client.create_function(fn_id="fn", trigger=official.TriggerEvent(event="test/go"), retries=0)
+        def fn(ctx: official.ContextSync) -> Any:
+            payload = given[int(str(ctx.event.data["number"]))]
+            assert payload.found_in(json.dumps(ctx.event.data, ensure_ascii=False)) == []
+            ctx.step.run("give", lambda: payload.data)
+            ctx.step.send_event("send", official.Event(name="test/other", data=payload.data))
+            try:
+                ctx.step.run("break", _refuse, payload.data)
+            except official.StepError:
+                return payload.data
+            raise AssertionError("it did not break")
+
+        with dialled_in(client, [fn]):
+            for number, payload in enumerate(given):
+                stage.output("test/go", number=number, **payload.data)
+        found = bench.dump()
+        with connect_to_redis(redis_url) as redis:
+            redis.config_set("rdbcompression", "no")
+            found += "".join(f"{key!r} {redis.dump(key)!r}" for key in redis.scan_iter())
+    runtime_of(bench.app).channel.close()
+    bench.close()
+    assert "[masked]" in found
+    assert [secret for payload in given for secret in payload.found_in(found)] == []
+
+
+def _refuse(data: Any) -> None:
+    raise LookupError(f"there is no {data}")
