@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -136,12 +137,13 @@ def start_worker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sta
     def start(app: str, **options: object) -> WorkerProcess:
         worker = WorkerProcess(app, tmp_path / f"w{len(workers) + 1}.log", **options)  # type: ignore[arg-type]
         workers.append(worker)
+        # All are ended, whatever the end of one is like.
+        ends.callback(worker.close)
         worker.wait_ready()
         return worker
 
-    yield start
-    for worker in workers:
-        worker.close()
+    with ExitStack() as ends:
+        yield start
 
 
 def _opened(open_one: Callable[[str], Server]) -> Iterator[Callable[[str], Server]]:
