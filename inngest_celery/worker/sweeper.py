@@ -68,6 +68,7 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
         self._events = StepEvents(parent.hostname, wanted=bool(parent.task_events))
         runtime_of(parent.app).step_events = self._events
         self._chores = Chores(self._sweeping)
+        signals.worker_process_init.connect(partial(_follow, os.getpid()), weak=False)
         # What a child of the pool has not sent yet; what this process has not, see stop().
         signals.worker_process_shutdown.connect(partial(_flush_events, parent.app, self._events), weak=False)
         self._thread: threading.Thread | None = None
@@ -152,6 +153,17 @@ class SweepStep(bootsteps.StartStopStep):  # type: ignore[misc]
             if later is not None:
                 pause = min(pause, (later - runtime.clock.now()) / 1000)
             pause = max(pause, 0)
+
+
+def _follow(main_process: int, **_: object) -> None:
+    """End a process of the pool whose main process died while it was being started.
+
+    Celery has the kernel kill the pool with its main process, from here on: the kernel does not look back. Such
+    processes would wait for work for ever, each for the end of a pipe that the other holds.
+    """
+    # The main process of the pool "solo" is told of its start, too.
+    if main_process not in (os.getpid(), os.getppid()):
+        os._exit(1)
 
 
 def _flush_events(app: Celery, events: StepEvents, **_: object) -> None:
