@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +17,7 @@ from inngest_celery.trace_context import KEPT_AS
 ROUTE_TASK = "inngest.route"
 # How long the id that a sender gives stands for one event, and an idempotency key is taken.
 IDEMPOTENCY_MS = 86_400_000
+_PAGE = 500
 
 
 def head_of(event: Event) -> dict[str, object]:
@@ -186,12 +187,23 @@ def known(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
     return set(connection.execute(sa.select(table.c.id).where(table.c.id.in_(ids))).scalars())
 
 
-def received_since(connection: sa.Connection, names: Iterable[str], since: int) -> list[Event]:
-    """Give the events of these names that were received at or after a time, oldest first."""
+def received_since(connection: sa.Connection, names: Iterable[str], since: int) -> Iterator[Event]:
+    """Give the events of these names that were received at or after a time, oldest first.
+
+    They are read a page at a time: after an outage there may be many, and whoever has found theirs reads no further.
+    """
     table = schema.event
     query = sa.select(table).where(table.c.name.in_(sorted(names)), table.c.received_at >= since)
-    rows = connection.execute(query.order_by(table.c.received_at, table.c.id))
-    return [Event(**row._mapping) for row in rows]
+    query = query.order_by(table.c.received_at, table.c.id).limit(_PAGE)
+    page = [Event(**row._mapping) for row in connection.execute(query)]
+    while page:
+        yield from page
+        if len(page) < _PAGE:
+            return
+        last = page[-1]
+        behind = sa.or_(table.c.received_at > last.received_at, table.c.id > last.id)
+        rows = connection.execute(query.where(table.c.received_at >= last.received_at, behind))
+        page = [Event(**row._mapping) for row in rows]
 
 
 def lifecycle_patterns(name: str) -> list[str]:

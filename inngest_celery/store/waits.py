@@ -19,7 +19,7 @@ from inngest_celery.store.inserts import insert_new
 from inngest_celery.store.rows import Event, Job, JobKind, RunStatus, Step, Wait, values
 
 # How far the clocks of two machines are thought to be apart at most.
-MOST_SKEW_MS = 60_000
+_MOST_SKEW_MS = 60_000
 _RUNS_AT_ONCE = 500
 
 
@@ -169,7 +169,7 @@ def taken_before(connection: sa.Connection, event: Event, rows: Sequence[Wait]) 
     """
     later = [row for row in rows if row.seen]
     run_ids = sorted({row.run_id for row in later})
-    again_ms = MOST_SKEW_MS if event.external_id == event.id else events.IDEMPOTENCY_MS
+    again_ms = _MOST_SKEW_MS if event.external_id == event.id else events.IDEMPOTENCY_MS
     table = schema.step
     query = sa.select(table.c.run_id, table.c.seq, table.c.memo).where(
         table.c.op == Opcode.WAIT_FOR_EVENT.value, table.c.ended_at >= event.received_at - again_ms

@@ -48,6 +48,19 @@ def test_pages_of_runs_are_the_whole_in_order(database: Database, field: RunTime
     assert positions == sorted(positions, reverse=descending)
 
 
+@pytest.mark.parametrize("page", [1, 2, 3, 7, RUNS, RUNS + 1])
+def test_events_since_a_time_are_read_by_the_page(
+    database: Database, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(events, "_PAGE", page)
+    with database.autocommit() as connection:
+        found = list(events.received_since(connection, ["shop/a", "shop/b"], START + 5))
+        assert list(events.received_since(connection, ["shop/b"], START)) == []
+    positions = [(event.received_at, event.id) for event in found]
+    assert positions == sorted(set(positions))
+    assert len(positions) == RUNS - 5 * 3
+
+
 @pytest.mark.parametrize("few", [RUNS, RUNS - 1])
 def test_runs_are_found_by_the_names_of_few_events_or_many(
     database: Database, monkeypatch: pytest.MonkeyPatch, few: int
