@@ -22,7 +22,7 @@ from benchmarks.remote import remote
 
 RESULTS = Path(__file__).with_name("results.json")
 _IMPORT_TARGET = 0.3
-_PARTS = (*WAYS, "remote", "growth", "pages", "retention", "dropping", "import")
+_PARTS = (*WAYS, "remote", "growth", "pages", "retention", "dropping", "rotation", "import")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,6 +89,10 @@ def _measure(console: Console, name: str, options: argparse.Namespace) -> dict[s
             dropped = keeping.dropping(stack, options.old_runs // 10, say)
             report.show_pairs(console, f"Dropping {options.old_runs // 10:,} runs beside live load", dropped)
             found["dropping"] = dropped
+        if "rotation" in options.only and name == _FIRST:
+            sealed = keeping.rotation(stack, options.old_runs // 10, say)
+            report.show_pairs(console, f"Encrypting {options.old_runs // 10:,} runs beside live load", sealed)
+            found["rotation"] = sealed
     return found
 
 

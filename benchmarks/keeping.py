@@ -1,4 +1,4 @@
-"""Retention beside live load: how quick it deletes, and what that costs those who run meanwhile."""
+"""Retention and rotation beside live load: how quick they are, and what they cost those who run meanwhile."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import psycopg
 import sqlalchemy as sa
 
 from benchmarks.app import Setup, build
-from benchmarks.contest import HOT, Runner, running
+from benchmarks.contest import HOT, HOT_ENCRYPTED, Runner, running
 from benchmarks.stacks import Stack
 from inngest_celery import ids
-from inngest_celery.store import partitioning, partitions
+from inngest_celery.store import partitioning, partitions, resealing
 from inngest_celery.store.database import Database
 from inngest_celery.worker.keeping import ending
 from inngest_celery.worker.keeping.periods import Periods
@@ -33,6 +33,8 @@ _WINDOW_S, _ROUNDS = 6.0, 4
 _PACE_S = 0.05
 # A run has its event, the one that tells of its end, and two steps.
 _ROWS = 5
+# Rows that `encryption rotate` changes in a transaction.
+_BATCH = 200
 
 
 def retention(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, float]:
@@ -50,18 +52,29 @@ def retention(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str
             runner.lone()
         for label, pace in (("as workers do it", _PACE_S), ("as `retention run` does it", 0.0)):
             say(f"live load with and without, {label}")
-            found |= _beside(runner, runner.setup, label, pace)
-    with _deleting(runner.setup, 0.0) as deleting:
-        say("the rest, with nothing beside")
-        deleting.go.set()
-        began = time.perf_counter()
-        before = deleting.rows
-        while not deleting.done.is_set():
-            time.sleep(0.1)
-        took, rows = time.perf_counter() - began, deleting.rows - before
-        found["rows deleted a second, nothing beside"] = round(rows / took)
-        found["and so many rows were that"] = rows
-    return found
+            found |= _beside(runner, label, pace, _delete, "deleted")
+    say("the rest, with nothing beside")
+    return found | _alone(runner.setup, _delete, "deleted")
+
+
+def rotation(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, float]:
+    """Give the same of what encrypts a database that was in the clear, as it also does it from one key to the next.
+
+    Args:
+        number: how many old runs there are.
+    """
+    database = stack.new_database()
+    say(f"inserting {number} old runs")
+    _insert(database, number)
+    found: dict[str, float] = {f"{number:,} old runs: rows": float(number * _ROWS)}
+    with running(HOT_ENCRYPTED, stack, database=database) as runner:
+        for _ in range(20):
+            runner.lone()
+        label = "beside `encryption rotate`"
+        say(f"live load with and without, {label}")
+        found |= _beside(runner, label, 0.0, _encrypt, "encrypted")
+    say("the rest, with nothing beside")
+    return found | _alone(runner.setup, _encrypt, "encrypted")
 
 
 def dropping(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, float]:
@@ -77,7 +90,7 @@ def dropping(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str,
         _insert(database, number, days)
     rows = number * _ROWS
     found: dict[str, float] = {f"{number:,} old runs in a partition: rows": float(rows)}
-    with running(HOT, stack, database=database) as runner, _deleting(runner.setup, 0.0, _drop) as deleting:
+    with running(HOT, stack, database=database) as runner, _Meanwhile(runner.setup, 0.0, _drop) as deleting:
         for _ in range(20):
             runner.lone()
         alone, beside = _Load(), _Load()
@@ -98,7 +111,7 @@ def dropping(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str,
             "longest live run with it, ms": round(max(beside.times), 1),
         }
     say("the other, with nothing beside")
-    with _deleting(runner.setup, 0.0, _drop) as deleting:
+    with _Meanwhile(runner.setup, 0.0, _drop) as deleting:
         before = _deleted(database)
         began = time.perf_counter()
         deleting.go.set()
@@ -109,26 +122,42 @@ def dropping(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str,
     return found
 
 
-def _beside(runner: Runner, setup: Setup, label: str, pace: float) -> dict[str, float]:
+def _beside(runner: Runner, label: str, pace: float, chore: Callable[..., None], done: str) -> dict[str, float]:
+    """Measure a chore beside live load, and that load with and without it.
+
+    Args:
+        done: what the chore has done to rows, in a word.
+    """
     alone, beside = _Load(), _Load()
-    deleted, took = 0, 0.0
-    with _deleting(setup, pace) as deleting:
+    rows, took = 0, 0.0
+    with _Meanwhile(runner.setup, pace, chore) as meanwhile:
         for _ in range(_ROUNDS):
             _load(runner, alone)
-            before = deleting.rows
-            deleting.go.set()
+            before = meanwhile.rows
+            meanwhile.go.set()
             took += _load(runner, beside)
-            deleting.go.clear()
-            deleted += deleting.rows - before
+            meanwhile.go.clear()
+            rows += meanwhile.rows - before
     ratio = statistics.median(without / with_it for without, with_it in zip(alone.rates, beside.rates, strict=True))
     return {
-        f"rows deleted a second, {label}": round(deleted / took),
+        f"rows {done} a second, {label}": round(rows / took),
         f"live runs a second without it, {label}": round(statistics.median(alone.rates), 1),
         f"live runs a second with it, {label}": round(statistics.median(beside.rates), 1),
         f"how much slower, {label}": round(ratio, 2),
         f"p50 of a live run without and with it, {label}: ms, without": round(statistics.median(alone.times), 1),
         f"p50 of a live run without and with it, {label}: ms, with": round(statistics.median(beside.times), 1),
     }
+
+
+def _alone(setup: Setup, chore: Callable[..., None], done: str) -> dict[str, float]:
+    """Measure what is left of a chore, with nothing beside it."""
+    with _Meanwhile(setup, 0.0, chore) as meanwhile:
+        began = time.perf_counter()
+        meanwhile.go.set()
+        while not meanwhile.done.is_set():
+            time.sleep(0.1)
+        took, rows = time.perf_counter() - began, meanwhile.rows
+    return {f"rows {done} a second, nothing beside": round(rows / took), "and so many rows were that": rows}
 
 
 @dataclass
@@ -152,22 +181,22 @@ def _load(runner: Runner, load: _Load, window: float = _WINDOW_S) -> float:
     return seconds
 
 
-class _deleting:
-    """Retention in a process of its own, which goes on while it may."""
+class _Meanwhile:
+    """A chore in a process of its own, which goes on while it may."""
 
-    def __init__(self, setup: Setup, pace: float, target: Callable[..., None] | None = None) -> None:
+    def __init__(self, setup: Setup, pace: float, chore: Callable[..., None]) -> None:
         context = mp.get_context("spawn")
         self.go: Event = context.Event()
         self.done: Event = context.Event()
         self._rows = context.Value("q", 0)
         arguments = (setup, pace, self.go, self.done, self._rows)
-        self._process = context.Process(target=target or _delete, args=arguments, daemon=True)
+        self._process = context.Process(target=chore, args=arguments, daemon=True)
 
     @property
     def rows(self) -> int:
         return int(self._rows.value)
 
-    def __enter__(self) -> _deleting:
+    def __enter__(self) -> _Meanwhile:
         self._process.start()
         return self
 
@@ -189,6 +218,17 @@ def _delete(setup: Setup, pace: float, go: Event, done: Event, rows: Any) -> Non
         rows.value += sum(ended.counts.values())
         more = ended.more
         time.sleep(pace)
+    done.set()
+
+
+def _encrypt(setup: Setup, pace: float, go: Event, done: Event, rows: Any) -> None:
+    runtime = runtime_of(build(setup).app)
+    assert runtime.keyring is not None
+    go.wait()
+    for changed in resealing.reseal(runtime.database, runtime.keyring, runtime.keyring.current, _BATCH):
+        rows.value += changed
+        time.sleep(pace)
+        go.wait()
     done.set()
 
 
