@@ -12,6 +12,11 @@ import sqlalchemy as sa
 from tests.services import PREFIX, RUN_PREFIX, SERVICES, is_stale
 
 _UNKNOWN_THREAD = 1094
+_OTHERS = {
+    "postgresql": "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+    "mysql": "select id from information_schema.processlist where db = database() and id <> connection_id()",
+}
+_BREAK = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
 
 
 class DatabaseServer(Protocol):
@@ -35,6 +40,19 @@ def create_tables(url: str) -> None:
     database = Database(url)
     upgrade(database)
     database.dispose()
+
+
+def break_connections(url: str) -> None:
+    """Have the server close everybody's connections to a database, as when it restarts."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for number in connection.exec_driver_sql(_OTHERS[engine.name]).scalars().all():
+            try:
+                connection.exec_driver_sql(_BREAK[engine.name].format(number))
+            except sa.exc.OperationalError as error:
+                # It is gone by itself; MariaDB minds.
+                if error.orig is None or error.orig.args[0] != _UNKNOWN_THREAD:
+                    raise
 
 
 class Sqlite:

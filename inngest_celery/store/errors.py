@@ -62,7 +62,7 @@ def explained(database: Database) -> Iterator[None]:
     except DBAPIError as error:
         if lacks_tables(error):
             raise MigrationNeeded(database) from error
-        if error.connection_invalidated or _lost_connection(error):
+        if is_lost(error):
             raise unreachable(database, error) from error
         raise
     except PoolTimeoutError as error:
@@ -82,8 +82,9 @@ def lacks_tables(error: DBAPIError) -> bool:
     return _is(error, _POSTGRES_TABLES, _MYSQL_TABLES, _SQLITE_TABLES)
 
 
-def _lost_connection(error: DBAPIError) -> bool:
-    if _is(error, _POSTGRES_CONNECTION, _MYSQL_CONNECTION, _SQLITE_CONNECTION):
+def is_lost(error: DBAPIError) -> bool:
+    """Tell whether an error of any database says that the connection was lost, or that none can be had."""
+    if error.connection_invalidated or _is(error, _POSTGRES_CONNECTION, _MYSQL_CONNECTION, _SQLITE_CONNECTION):
         return True
     # psycopg knows no state for a server that it did not reach.
     return type(error.orig).__module__.startswith("psycopg") and getattr(error.orig, "sqlstate", "") is None

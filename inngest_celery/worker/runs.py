@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from celery import Celery
+from sqlalchemy.exc import DBAPIError
 
 from inngest_celery.engine.cancelling import cancel_run
 from inngest_celery.engine.viewing import Eyes
 from inngest_celery.store import events as event_rows
 from inngest_celery.store import jobs, runs, schema
 from inngest_celery.store.conflicts import retried
+from inngest_celery.store.errors import is_lost
 from inngest_celery.store.rows import Run, RunStatus
 from inngest_celery.worker import cancelled, hints
 from inngest_celery.worker.runtime import runtime_of
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from inngest_celery.worker.why.reason import Explanation
 
 _POLL_S = (0.01, 0.5)
+_PATIENCE_S = 30.0
 
 
 class RunNotFoundError(LookupError):
@@ -172,6 +175,8 @@ class Runs:
     def wait(self, run_id: str, timeout: float | None = None) -> RunInfo:
         """Wait until a run has ended.
 
+        A database that is restarted meanwhile is waited for, half a minute at most.
+
         Args:
             run_id: the run, or an event that starts one run.
             timeout: seconds; for ever, if left out.
@@ -180,11 +185,20 @@ class Runs:
             RunNotFoundError: there is none with this id.
             ManyRunsError: the event has started several.
             TimeoutError: it has not ended in time. It goes on.
+            sqlalchemy.exc.DBAPIError: the database is away.
         """
         give_up_at = None if timeout is None else time.monotonic() + timeout
         pause, longest = _POLL_S
+        # A database that cannot be used at the first look is a matter of its settings, more likely.
+        away_until = time.monotonic()
+        info: RunInfo | None = None
         while True:
-            info = self._get_or_pending(run_id)
+            try:
+                info = self._get_or_pending(run_id)
+                away_until = time.monotonic() + _PATIENCE_S
+            except DBAPIError as error:
+                if not is_lost(error) or time.monotonic() >= away_until:
+                    raise
             if info is not None and info.ended:
                 return info
             if give_up_at is not None and time.monotonic() + pause > give_up_at:

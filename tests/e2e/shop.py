@@ -13,6 +13,7 @@ import sqlalchemy as sa
 import inngest_celery as inngest
 from inngest_celery.store import schema
 from inngest_celery.store.rows import RunStatus
+from tests.databases import break_connections
 from tests.e2e.web import Web
 from tests.waiting import wait_until
 from tests.worker_process import WorkerProcess
@@ -20,12 +21,6 @@ from tests.worker_process import WorkerProcess
 APP = "tests.e2e.orders_app"
 BODIES = ("reserve", "charge", "notify", "book", "archive")
 STEPS = {*BODIES, "settle", "approval", "pack"}
-
-_OTHERS = {
-    "postgresql": "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
-    "mysql": "select id from information_schema.processlist where db = database() and id <> connection_id()",
-}
-_BREAK = {"postgresql": "select pg_terminate_backend({})", "mysql": "kill {}"}
 
 
 class Shop(Web):
@@ -59,16 +54,8 @@ class Shop(Web):
 
     def break_connections(self) -> None:
         """Have the database close everybody's connections to it, as when it restarts."""
-        database = self.runtime.database
-        database.dispose()
-        with database.autocommit() as connection:
-            for number in connection.exec_driver_sql(_OTHERS[database.dialect]).scalars().all():
-                try:
-                    connection.exec_driver_sql(_BREAK[database.dialect].format(number))
-                except sa.exc.OperationalError as error:
-                    # It is gone by itself; MariaDB minds.
-                    if "Unknown thread" not in str(error):
-                        raise
+        self.runtime.database.dispose()
+        break_connections(self.environment["INNGEST_DATABASE_URL"])
 
     # What the database says
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from celery import Celery
 
 import inngest_celery as inngest
@@ -15,6 +17,8 @@ from inngest_celery.settings import SettingsError
 from inngest_celery.testing import Inline
 from inngest_celery.worker.runs import ManyRunsError, RunNotFoundError
 from inngest_celery.worker.runtime import runtime_of
+from tests.databases import break_connections
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.databases("sqlite")
 
@@ -51,6 +55,22 @@ def test_an_event_with_several_runs_names_them(client: inngest.Inngest, database
     with pytest.raises(ManyRunsError, match="has started 2 runs") as caught:
         client.runs.get(event_id)
     assert all(run.id in str(caught.value) for run in client.runs.of_event(event_id))
+
+
+@pytest.mark.databases("postgres", "mariadb")
+def test_waiting_outlasts_a_database_that_drops_connections(client: inngest.Inngest, database_url: str) -> None:
+    [event_id] = client.send_sync(inngest.Event(name="runs/one"))
+    looks: list[object] = []
+    engine = runtime_of(client.celery).database.engine
+    sa.event.listen(engine, "checkin", lambda _connection, record: looks.append(record))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.runs.wait, event_id, timeout=60)
+        for _ in range(3):
+            seen = len(looks)
+            wait_until(lambda seen=seen: len(looks) > seen + 3 or waiting.done(), message="looks at the database")  # type: ignore[misc]
+            break_connections(database_url)
+        Inline(client.celery, database_url=database_url).drain()
+        assert waiting.result(60).output == "done"
 
 
 def test_waiting_begins_before_the_run_does(client: inngest.Inngest, database_url: str) -> None:
