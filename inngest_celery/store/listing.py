@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -64,15 +64,17 @@ def page(connection: sa.Connection, wanted: RunFilter, order: Order, limit: int)
     """Give runs, in order."""
     table = schema.run
     column = _column(order.field)
-    query = _filtered(connection, sa.select(table), wanted)
+    if order.field is RunTime.QUEUED_AT and wanted.function_ids is not None and len(wanted.function_ids) == 1:
+        # No other condition may say the same: see of_function.
+        query = sa.select(table).where(of_function(connection, *wanted.function_ids))
+        query, sorted_by = _filtered(connection, query, replace(wanted, function_ids=None)), BY_FUNCTION
+    else:
+        query = _filtered(connection, sa.select(table), wanted)
+        sorted_by = [table.c.id] if order.field is RunTime.QUEUED_AT else [column, table.c.id]
     if order.field is not RunTime.QUEUED_AT:
         query = query.where(column.is_not(None))
     if order.after is not None:
         query = query.where(_behind(order))
-    sorted_by = [table.c.id] if order.field is RunTime.QUEUED_AT else [column, table.c.id]
-    if order.field is RunTime.QUEUED_AT and wanted.function_ids is not None and len(wanted.function_ids) == 1:
-        query = query.where(of_function(connection, *wanted.function_ids))
-        sorted_by = BY_FUNCTION
     query = query.order_by(*(each.desc() if order.descending else each.asc() for each in sorted_by)).limit(limit)
     return [Run(**row._mapping) for row in connection.execute(query)]
 
