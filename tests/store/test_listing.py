@@ -120,7 +120,7 @@ def test_a_function_that_was_busy_once_is_not_looked_for_among_all_runs(database
         asked.append((statement, parameters))
 
     with database.autocommit() as connection:
-        # It was busy beside another. By the table's statistics, seven of its runs are soon found among the newest of all.
+        # It was busy beside another. By the table's statistics, seven of its runs are soon found among all.
         connection.execute(sa.delete(schema.run))
         once, now = ["app-once"] * 9 + ["app-other"], ["app-now"]
         for first, names, most in ((START - 1_000_000, once, 4_000), (START - 500_000, now, 500)):
