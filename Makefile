@@ -5,6 +5,9 @@ READY := .venv/.ready
 # More arguments, for pytest or the benchmarks: make test ARGS="-k sleep", make bench ARGS="--only growth"
 ARGS ?=
 
+# Whoever tells Python to keep no bytecode does not think of the hundreds of processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test check lint types pyright imports audit bench flow-report format clean
 
 setup: $(READY)
