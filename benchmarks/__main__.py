@@ -90,8 +90,8 @@ def _measure(console: Console, name: str, options: argparse.Namespace) -> dict[s
             report.show_pairs(console, f"Dropping {options.old_runs // 10:,} runs beside live load", dropped)
             found["dropping"] = dropped
         if "rotation" in options.only and name == _FIRST:
-            sealed = keeping.rotation(stack, options.old_runs // 10, say)
-            report.show_pairs(console, f"Encrypting {options.old_runs // 10:,} runs beside live load", sealed)
+            sealed = keeping.rotation(stack, options.old_runs // 5, say)
+            report.show_pairs(console, f"Encrypting {options.old_runs // 5:,} runs beside live load", sealed)
             found["rotation"] = sealed
     return found
 

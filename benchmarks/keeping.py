@@ -70,9 +70,9 @@ def rotation(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str,
     with running(HOT_ENCRYPTED, stack, database=database) as runner:
         for _ in range(20):
             runner.lone()
-        label = "beside `encryption rotate`"
-        say(f"live load with and without, {label}")
-        found |= _beside(runner, label, 0.0, _encrypt, "encrypted")
+        for label, pace in (("by `encryption rotate`", 0.0), (f"with --pause {_PACE_S}", _PACE_S)):
+            say(f"live load with and without, {label}")
+            found |= _beside(runner, label, pace, _encrypt, "encrypted")
     say("the rest, with nothing beside")
     return found | _alone(runner.setup, _encrypt, "encrypted")
 

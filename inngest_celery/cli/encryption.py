@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -81,9 +82,16 @@ def status(target: HasApp, as_json: bool) -> None:
 @encryption.command()
 @click.option("--decrypt", is_flag=True, help="Store everything in the clear again.")
 @click.option("--batch", type=click.IntRange(1, 10_000), default=200, show_default=True, help="Rows a transaction.")
+@click.option(
+    "--pause",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Seconds between two transactions: more of them spare what runs meanwhile.",
+)
 @_json
 @click.pass_obj
-def rotate(target: HasApp, decrypt: bool, batch: int, as_json: bool) -> None:
+def rotate(target: HasApp, decrypt: bool, batch: int, pause: float, as_json: bool) -> None:
     """Bring what is stored under the first of inngest_encryption_keys, while work goes on.
 
     All workers and servers must have that key first in line already, or a later key of theirs cannot be taken away. It
@@ -107,6 +115,7 @@ def rotate(target: HasApp, decrypt: bool, batch: int, as_json: bool) -> None:
                 for rows in resealing.reseal(runtime.database, keyring, to, batch):
                     done += rows
                     shown(done)
+                    time.sleep(pause)
                 # What was written or changed meanwhile.
                 number = resealing.left(runtime.database, to)
             entry.tell(rows=done, left=number)

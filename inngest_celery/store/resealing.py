@@ -6,6 +6,7 @@ is left. A row that changes meanwhile is left to whoever changed it, or to the n
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,18 +97,26 @@ def _batch(
         query = query.where(sa.tuple_(*key) > sa.tuple_(*(sa.literal(value) for value in last)))
     with database.transaction() as connection:
         rows = connection.execute(query.order_by(*key).limit(batch)).all()
+        changes = defaultdict[tuple[str, ...], list[dict[str, Any]]](list)
         for row in rows:
             found = {column: row._mapping[column] for column in places if row._mapping[column] is not None}
-            wanted = {
-                column: sa.type_coerce(_turned(keyring, value, places[column], to), Json)
-                for column, value in found.items()
-            }
-            same = [column == value for column, value in zip(key, row, strict=False)]
-            unchanged = [raw[column] == value for column, value in found.items()]
-            connection.execute(sa.update(table).where(*same, *unchanged).values(wanted))
+            change = {f"key_{column.name}": value for column, value in zip(key, row, strict=False)}
+            for column, value in found.items():
+                change[f"was_{column}"], change[f"new_{column}"] = value, _turned(keyring, value, places[column], to)
+            changes[tuple(found)].append(change)
+        for columns, several in changes.items():
+            connection.execute(_change(table, columns), several)
         crash_point("reseal_before_commit")
     crash_point("reseal_after_commit")
     return (tuple(rows[-1][: len(key)]) if len(rows) == batch else None), len(rows)
+
+
+def _change(table: sa.Table, columns: Sequence[str]) -> sa.Update:
+    """Make the statement that gives columns of a row other values, unless somebody else has."""
+    same = [column == sa.bindparam(f"key_{column.name}") for column in table.primary_key.columns]
+    unchanged = [_raw(table, column) == sa.bindparam(f"was_{column}", type_=Json) for column in columns]
+    new = {column: sa.bindparam(f"new_{column}", type_=Json) for column in columns}
+    return sa.update(table).where(*same, *unchanged).values(new)
 
 
 def _turned(keyring: Keyring, value: str, place: str, to: str | None) -> str:

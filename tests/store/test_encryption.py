@@ -159,7 +159,7 @@ def test_a_rotation_that_is_killed_goes_on(bench_of: Any, database_url: str, tmp
 
     def rotate() -> subprocess.CompletedProcess[str]:
         program = str(Path(sys.executable).with_name("inngest-celery"))
-        command = [program, "-A", "proj", "encryption", "rotate", "--batch=3"]
+        command = [program, "-A", "proj", "encryption", "rotate", "--batch=3", "--pause=0.01"]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
 
     database = Database(database_url, keyring=keyring_of([NEW, OLD]))
