@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import _state
 from celery.exceptions import Ignore
 from celery.signals import task_success
 
@@ -17,6 +18,12 @@ from tests.docs.blocks import sections
 
 SECTIONS = sections("from-canvas.md")
 SETUP = SECTIONS.pop("")
+
+
+@pytest.fixture(autouse=True)
+def shares_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery gives the tasks of one app to all that are made later in the process: those of the guide stay here."""
+    monkeypatch.setattr(_state, "_on_app_finalizers", set(_state._on_app_finalizers))
 
 
 @dataclass
