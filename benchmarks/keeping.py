@@ -15,7 +15,7 @@ import psycopg
 import sqlalchemy as sa
 
 from benchmarks.app import Setup, build
-from benchmarks.contest import HOT, HOT_ENCRYPTED, Runner, running
+from benchmarks.contest import HOT, HOT_ENCRYPTED, Runner, Way, running
 from benchmarks.stacks import Stack
 from inngest_celery import ids
 from inngest_celery.store import partitioning, partitions, resealing
@@ -43,18 +43,8 @@ def retention(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str
     Args:
         number: how many old runs there are.
     """
-    database = stack.new_database()
-    say(f"inserting {number} old runs")
-    _insert(database, number)
-    found: dict[str, float] = {f"{number:,} old runs: rows": float(number * _ROWS)}
-    with running(HOT, stack, database=database) as runner:
-        for _ in range(20):
-            runner.lone()
-        for label, pace in (("as workers do it", _PACE_S), ("as `retention run` does it", 0.0)):
-            say(f"live load with and without, {label}")
-            found |= _beside(runner, label, pace, _delete, "deleted")
-    say("the rest, with nothing beside")
-    return found | _alone(runner.setup, _delete, "deleted")
+    paces = {"as workers do it": _PACE_S, "as `retention run` does it": 0.0}
+    return _chore(stack, number, say, HOT, _delete, "deleted", paces)
 
 
 def rotation(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, float]:
@@ -63,18 +53,38 @@ def rotation(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str,
     Args:
         number: how many old runs there are.
     """
+    paces = {"by `encryption rotate`": 0.0, f"with --pause {_PACE_S}": _PACE_S}
+    return _chore(stack, number, say, HOT_ENCRYPTED, _encrypt, "encrypted", paces)
+
+
+def _chore(
+    stack: Stack,
+    number: int,
+    say: Callable[[str], None],
+    way: Way,
+    chore: Callable[..., None],
+    done: str,
+    paces: dict[str, float],
+) -> dict[str, float]:
+    """Measure a chore on old runs beside live ones, at each pace, and alone for what is left then.
+
+    Args:
+        way: what the live runs are.
+        done: what the chore has done to rows, in a word.
+        paces: seconds that it waits between two transactions, by what that is called.
+    """
     database = stack.new_database()
     say(f"inserting {number} old runs")
     _insert(database, number)
     found: dict[str, float] = {f"{number:,} old runs: rows": float(number * _ROWS)}
-    with running(HOT_ENCRYPTED, stack, database=database) as runner:
+    with running(way, stack, database=database) as runner:
         for _ in range(20):
             runner.lone()
-        for label, pace in (("by `encryption rotate`", 0.0), (f"with --pause {_PACE_S}", _PACE_S)):
+        for label, pace in paces.items():
             say(f"live load with and without, {label}")
-            found |= _beside(runner, label, pace, _encrypt, "encrypted")
+            found |= _beside(runner, label, pace, chore, done)
     say("the rest, with nothing beside")
-    return found | _alone(runner.setup, _encrypt, "encrypted")
+    return found | _alone(runner.setup, chore, done)
 
 
 def dropping(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str, float]:
@@ -123,11 +133,7 @@ def dropping(stack: Stack, number: int, say: Callable[[str], None]) -> dict[str,
 
 
 def _beside(runner: Runner, label: str, pace: float, chore: Callable[..., None], done: str) -> dict[str, float]:
-    """Measure a chore beside live load, and that load with and without it.
-
-    Args:
-        done: what the chore has done to rows, in a word.
-    """
+    """Measure a chore beside live load, and that load with and without it."""
     alone, beside = _Load(), _Load()
     rows, took = 0, 0.0
     with _Meanwhile(runner.setup, pace, chore) as meanwhile:

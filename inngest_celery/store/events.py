@@ -193,17 +193,16 @@ def received_since(connection: sa.Connection, names: Iterable[str], since: int) 
     They are read a page at a time: after an outage there may be many, and whoever has found theirs reads no further.
     """
     table = schema.event
-    query = sa.select(table).where(table.c.name.in_(sorted(names)), table.c.received_at >= since)
+    query = sa.select(table).where(table.c.name.in_(sorted(names)))
     query = query.order_by(table.c.received_at, table.c.id).limit(_PAGE)
-    page = [Event(**row._mapping) for row in connection.execute(query)]
-    while page:
+    behind: sa.ColumnElement[bool] = table.c.received_at >= since
+    while True:
+        page = [Event(**row._mapping) for row in connection.execute(query.where(behind))]
         yield from page
         if len(page) < _PAGE:
             return
-        last = page[-1]
-        behind = sa.or_(table.c.received_at > last.received_at, table.c.id > last.id)
-        rows = connection.execute(query.where(table.c.received_at >= last.received_at, behind))
-        page = [Event(**row._mapping) for row in rows]
+        at, last = page[-1].received_at, page[-1].id
+        behind = sa.and_(table.c.received_at >= at, sa.or_(table.c.received_at > at, table.c.id > last))
 
 
 def lifecycle_patterns(name: str) -> list[str]:
